@@ -1,0 +1,210 @@
+"""Every path may be local or remote: the few file operations the stages need, over fsspec.
+
+Local paths may be given bare or as `file://`. Writes are atomic where the file system can rename:
+a file appears under its final name whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import posixpath
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import fsspec
+import orjson
+
+_REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def is_remote(path: str) -> bool:
+    """True for `gs://...`, `s3://...`, `memory://...`; False for local paths and `file://`."""
+    return bool(_REMOTE.match(path)) and not path.startswith(("file://", "local://"))
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """The fsspec file system of `path`, and the path inside it."""
+    fs, inner = fsspec.core.url_to_fs(path)
+    return fs, inner
+
+
+def full_path(fs: Any, inner: str, like: str) -> str:
+    """`inner` written the way `like` is: with its protocol if remote, bare if local."""
+    return str(fs.unstrip_protocol(inner)) if is_remote(like) else inner
+
+
+def join(folder: str, *names: str) -> str:
+    return posixpath.join(folder, *names)
+
+
+def basename(path: str) -> str:
+    return posixpath.basename(path.rstrip("/"))
+
+
+def exists(path: str) -> bool:
+    fs, inner = filesystem(path)
+    return bool(fs.exists(inner))
+
+
+def is_dir(path: str) -> bool:
+    fs, inner = filesystem(path)
+    return bool(fs.isdir(inner))
+
+
+def make_dirs(path: str) -> None:
+    fs, inner = filesystem(path)
+    fs.makedirs(inner, exist_ok=True)
+
+
+def size(path: str) -> int:
+    fs, inner = filesystem(path)
+    return int(fs.size(inner))
+
+
+def stamp(path: str) -> tuple[int, str]:
+    """Size in bytes and a cheap change mark of a file (time, ETag or checksum as it has them)."""
+    fs, inner = filesystem(path)
+    info = fs.info(inner)
+    for key in ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "created"):
+        if info.get(key) is not None:
+            return int(info["size"]), f"{key}={info[key]}"
+    return int(info["size"]), ""
+
+
+def glob(patterns: str | Iterable[str]) -> list[str]:
+    """Files that match any pattern, sorted and distinct; a folder stands for all files below it.
+
+    Hidden names (beginning with `.` or `_`) below a folder are left out.
+    Raises FileNotFoundError naming the first pattern that matches nothing.
+    """
+    found: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        fs, inner = filesystem(pattern)
+        if any(c in inner for c in "*?["):
+            matches = [p for p in fs.glob(inner) if not fs.isdir(p)]
+        elif fs.isdir(inner):
+            base = inner.rstrip("/")
+            matches = [
+                p
+                for p in fs.find(base)
+                if not any(part[:1] in "._" for part in p[len(base) + 1 :].split("/"))
+            ]
+        else:
+            matches = [inner] if fs.exists(inner) else []
+        if not matches:
+            raise FileNotFoundError(f"no file matches {pattern}")
+        found.update(full_path(fs, p, pattern) for p in matches)
+    return sorted(found)
+
+
+def open_read(path: str) -> IO[bytes]:
+    """Opens for reading; local files as plain buffered files (mmap-able, with `fileno`)."""
+    fs, inner = filesystem(path)
+    return open(inner, "rb") if not is_remote(path) else fs.open(inner, "rb")
+
+
+class HashingWriter(io.RawIOBase):
+    """A write-only stream that counts and hashes (sha256) what passes through it."""
+
+    def __init__(self, inner: IO[bytes]) -> None:
+        self._inner = inner
+        self._sha = hashlib.sha256()
+        self.count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._sha.update(view)
+        self._inner.write(view)
+        self.count += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self.count
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+
+@contextmanager
+def atomic_writer(path: str) -> Iterator[HashingWriter]:
+    """Opens `path` for writing; it appears only when the block ends without an exception."""
+    fs, inner = filesystem(path)
+    if is_remote(path):
+        # Object stores show an upload only when it is closed, so the final name can be used.
+        handle = fs.open(inner, "wb")
+        try:
+            yield HashingWriter(handle)
+        except BaseException:
+            discard = getattr(handle, "discard", None)
+            if discard is not None:
+                discard()
+            raise
+        handle.close()
+        return
+    os.makedirs(os.path.dirname(inner) or ".", exist_ok=True)
+    # The name does not grow with the number of attempts, and a crash leaves only hidden files.
+    temporary = f"{os.path.dirname(inner) or '.'}/.tmp-{uuid.uuid4().hex}"
+    try:
+        with open(temporary, "wb", buffering=1 << 20) as handle:
+            yield HashingWriter(handle)
+        os.replace(temporary, inner)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def write_bytes(path: str, data: bytes) -> str:
+    """Writes a small file atomically; returns its sha256."""
+    with atomic_writer(path) as out:
+        out.write(data)
+    return out.hexdigest()
+
+
+def write_json(path: str, value: Any) -> None:
+    data = orjson.dumps(
+        value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    )
+    write_bytes(path, data + b"\n")
+
+
+def read_bytes(path: str) -> bytes:
+    with open_read(path) as f:
+        return f.read()
+
+
+def read_json(path: str) -> Any:
+    return orjson.loads(read_bytes(path))
+
+
+def remove(path: str, missing_ok: bool = True) -> None:
+    """Removes a file or a whole folder."""
+    fs, inner = filesystem(path)
+    if not fs.exists(inner):
+        if missing_ok:
+            return
+        raise FileNotFoundError(path)
+    fs.rm(inner, recursive=bool(fs.isdir(inner)))
+
+
+def sha256_of(path: str) -> str:
+    sha = hashlib.sha256()
+    with open_read(path) as f:
+        while block := f.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of a JSON value, independent of the order of keys."""
+    return hashlib.sha256(
+        orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    ).hexdigest()
