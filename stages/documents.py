@@ -7,7 +7,7 @@ anything to say, `rejected/part-...` and `bad/part-...` with the same name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -182,9 +182,16 @@ class PartWriter:
     """
 
     def __init__(
-        self, folder: str, part: str, stage: str, columns: Sequence[pa.Field] = ()
+        self,
+        folder: str,
+        part: str,
+        stage: str,
+        columns: Sequence[pa.Field] = (),
+        complete: Callable[[list[dict[str, Any]]], None] | None = None,
     ) -> None:
+        """`complete` may fill in further columns of a batch of rows before it is written."""
         self.folder, self.part, self.stage = folder, part, stage
+        self._complete = complete
         self.schema = pa.schema([*SCHEMA, *columns])
         self.counts = Counts()
         self.files: list[dict[str, Any]] = []
@@ -217,6 +224,8 @@ class PartWriter:
         rows = self._rows[which]
         if rows:
             table = self._table(which)
+            if which == "" and self._complete:
+                self._complete(rows)
             table.write(pa.RecordBatch.from_pylist(rows, schema=table.schema))
             self._rows[which] = []
             if which == "":
@@ -327,6 +336,12 @@ def read_batches(
         yield from parquet.iter_batches(
             batch_size=batch_documents, columns=names, row_groups=row_groups, use_threads=False
         )
+
+
+def further_columns(path: str) -> list[pa.Field]:
+    """Columns of a part beyond the document schema, which a stage left for a later one."""
+    with files.open_read(path) as handle:
+        return [f for f in pq.read_schema(handle) if f.name not in SCHEMA.names]
 
 
 def row_groups_of(path: str) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ files or counters; `stages.engine` writes the outcomes down and checks that none
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
@@ -109,7 +109,11 @@ class Rule(Protocol):
     An exception makes the document a bad record, never a crash.
     """
 
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
+    @property
+    def reads(self) -> tuple[str, ...]: ...
 
-    def __call__(self, *values: Any) -> tuple[Any, ...] | Reject: ...
+    @property
+    def writes(self) -> tuple[str, ...]: ...
+
+    @property
+    def __call__(self) -> Callable[..., tuple[Any, ...] | Reject]: ...

@@ -40,7 +40,7 @@ class AtomicFile:
         parent = self.path.rpartition("/")[0]
         if parent:
             self.fs.makedirs(parent, exist_ok=True)
-        # Two attempts at one unit may run at once on different hosts, so a process id is not enough.
+        # Two attempts at one unit may run on different hosts, so a process id is not enough.
         self._temporary = f"{self.path}.tmp-{uuid.uuid4().hex}"
         self.stream: BinaryIO = self.fs.open(self._temporary, "wb")
 

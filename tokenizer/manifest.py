@@ -54,6 +54,9 @@ class Separator(_Part):
     bos: Literal[False] = False
 
 
+DEFAULT_SEPARATOR = Separator()
+
+
 class PaperRow(_Part):
     """The source's row in Table 1 of the LLaMA paper, with the figures that it implies."""
 
@@ -108,7 +111,7 @@ class TokensManifest(_Part):
     canary: Canary
     vocab_size: Annotated[int, Field(gt=0, le=MAX_VOCAB_SIZE)]
     dtype: Literal["uint16"] = "uint16"
-    separator: Separator = Separator()
+    separator: Separator = DEFAULT_SEPARATOR
     stated_total_tokens: Annotated[int, Field(gt=0)]
     sources: dict[str, SourceTokens]
     shards: tuple[Shard, ...]
@@ -129,9 +132,7 @@ class TokensManifest(_Part):
                 raise ValueError(f"shard {shard.path!r} is of {shard.source!r}, not among sources")
         for name, source in self.sources.items():
             for split, stated in (("train", source.tokens), ("valid", source.valid_tokens)):
-                found = sum(
-                    s.tokens for s in self.shards if s.source == name and s.split == split
-                )
+                found = sum(s.tokens for s in self.shards if s.source == name and s.split == split)
                 if found != stated:
                     raise ValueError(f"{name}: {split} shards hold {found} tokens, not {stated}")
         return self
@@ -205,7 +206,7 @@ def build(
     proportions: Mapping[str, float],
     shards: Iterable[Shard],
     stated_total_tokens: int = paper.TOTAL_TOKENS,
-    separator: Separator = Separator(),
+    separator: Separator = DEFAULT_SEPARATOR,
 ) -> TokensManifest:
     """A manifest from the facts: sums per source, implied epochs, and Table 1 beside them.
 
@@ -226,7 +227,6 @@ def build(
         train = [s for s in ordered if s.source == name and s.split == "train"]
         valid = [s for s in ordered if s.source == name and s.split == "valid"]
         tokens, text_bytes = sum(s.tokens for s in train), sum(s.text_bytes for s in train)
-        row = paper.TABLE_1.get(name)
         sources[name] = SourceTokens(
             proportion=proportion,
             tokens=tokens,
@@ -237,13 +237,7 @@ def build(
             valid_text_bytes=sum(s.text_bytes for s in valid),
             bytes_per_token=text_bytes / tokens if tokens else None,
             implied_epochs=proportion * stated_total_tokens / tokens if tokens else None,
-            paper=row
-            and PaperRow(
-                proportion=row.proportion,
-                epochs=row.epochs,
-                tokens=row.unique_tokens,
-                bytes_per_token=row.bytes_per_token,
-            ),
+            paper=_paper_row(name),
         )
     try:
         return TokensManifest(
@@ -257,3 +251,15 @@ def build(
         )
     except ValidationError as error:
         raise ValueError(str(error.errors(include_url=False)[0]["msg"])) from error
+
+
+def _paper_row(source: str) -> PaperRow | None:
+    row = paper.TABLE_1.get(source)
+    if row is None:
+        return None
+    return PaperRow(
+        proportion=row.proportion,
+        epochs=row.epochs,
+        tokens=row.unique_tokens,
+        bytes_per_token=row.bytes_per_token,
+    )

@@ -21,9 +21,7 @@ class Reporter:
     """What a worker says about its units. `path` None: says nothing."""
 
     def __init__(self, path: str | None) -> None:
-        self._fd = (
-            os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if path else None
-        )
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if path else None
         self._last = 0.0
         self._lock = threading.Lock()
 
@@ -57,7 +55,7 @@ class Progress:
     running: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     documents: dict[str, int] = field(default_factory=dict)
-    bytes: dict[str, int] = field(default_factory=dict)
+    size: dict[str, int] = field(default_factory=dict)
     _offset: int = 0
     _rest: bytes = b""
 
@@ -85,14 +83,14 @@ class Progress:
             self.running.pop(key, None)
             self.done[phase] = self.done.get(phase, 0) + 1
             self.documents[phase] = self.documents.get(phase, 0) + int(str(event["documents"]))
-            self.bytes[phase] = self.bytes.get(phase, 0) + int(str(event["bytes"]))
+            self.size[phase] = self.size.get(phase, 0) + int(str(event["bytes"]))
 
     def live(self, phase: str) -> tuple[int, int]:
         """(documents, bytes) of finished and running units of a phase."""
         running = [v for (p, _), v in self.running.items() if p == phase]
         return (
             self.documents.get(phase, 0) + sum(v[1] for v in running),
-            self.bytes.get(phase, 0) + sum(v[2] for v in running),
+            self.size.get(phase, 0) + sum(v[2] for v in running),
         )
 
     def units_of(self, pid: int) -> Iterator[str]:

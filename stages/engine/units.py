@@ -92,11 +92,7 @@ def raw_units(
             for start, end in split(path, size, split_bytes):
                 bundles.append([Piece(path, start, end, (size if end is None else end) - start)])
             group = None
-        elif (
-            bundles
-            and group == mine
-            and sum(p.size for p in bundles[-1]) + size <= bundle_bytes
-        ):
+        elif bundles and group == mine and sum(p.size for p in bundles[-1]) + size <= bundle_bytes:
             bundles[-1].append(Piece(path, 0, None, size))
         else:
             bundles.append([Piece(path, 0, None, size)])

@@ -1,0 +1,292 @@
+"""Runs one step from its inputs to its manifest, skipping what is already done.
+
+A step whose manifest matches its settings, inputs and versions is skipped; a half-written one goes
+on with the units that have no record yet; one whose settings or inputs changed is redone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stages import registry
+from stages.documents import Counts
+from stages.engine import files, manifest
+from stages.engine.execute import Executor, StageError, run_inline
+from stages.engine.manifest import Manifest
+from stages.engine.progress import Progress
+from stages.engine.step import InputError, Record, ShuffleStage, Stage, Step
+from stages.engine.units import WorkUnit
+
+_STATE = ".state.json"
+UNITS = ".units"
+SHUFFLE = ".shuffle"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    manifest: Manifest
+    skipped: bool
+
+
+def is_current(step: Step) -> Manifest | None:
+    """The manifest of a step that need not run again, else None."""
+    stage = registry.create(step)
+    return _current(stage, _inputs(stage))
+
+
+def run_step(
+    step: Step,
+    executor: Executor | None = None,
+    tick: Callable[[Progress, int], None] | None = None,
+) -> StepResult:
+    """Runs a step (in this process without an executor).
+
+    Raises InputError (bad settings or inputs), StageError (the work failed).
+    """
+    stage = registry.create(step)
+    inputs = _inputs(stage)
+    done = _current(stage, inputs)
+    if done is not None:
+        return StepResult(done, True)
+    started = time.perf_counter()
+    units = stage.units()
+    if not units:
+        raise InputError(f"{step.name}: its input is empty")
+    _prepare(stage, inputs, units)
+
+    def due() -> list[WorkUnit]:
+        return [] if _finished(stage, units) else _due(stage, units)
+
+    if executor is None:
+        if todo := due():
+            run_inline(step, todo)
+    else:
+        executor.run(step, due, (lambda p: tick(p, len(units))) if tick else None)
+    if not _finished(stage, units):
+        raise StageError(f"{step.name}: some units left no record; run the same command again")
+    records = [] if _ends_with_reduce(stage) else _records(step, UNITS, units)
+    phases = _shuffle_records(step) if isinstance(stage, ShuffleStage) else []
+    written = phases if _ends_with_reduce(stage) else records
+    counts = Counts()
+    for record in written:
+        counts.add(record.counts)
+    _check_counts(stage, counts)
+    listed, extra = stage.finish(written)
+    done = Manifest(
+        step=step.name,
+        stage=stage.name,
+        version=stage.version,
+        settings=stage.settings.model_dump(mode="json"),
+        inputs=_with_digests(inputs, [*records, *phases]),
+        models=stage.models(),
+        counts=counts,
+        files=sorted(listed, key=lambda f: f["path"]),
+        extra=extra,
+        run=_run_figures(records, phases, time.perf_counter() - started, executor),
+        fingerprint=_fingerprint(stage, inputs),
+        code=manifest.code_version(),
+    )
+    done.digest = done.outputs_digest()
+    done.save(step.output)
+    for leftover in (UNITS, SHUFFLE, _STATE):
+        files.remove(files.join(step.output, leftover))
+    if step.progress and os.path.exists(step.progress):
+        os.unlink(step.progress)
+    return StepResult(done, False)
+
+
+def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
+    """What the step reads: finished steps by their digest, other files by size and stamp."""
+    rows: list[dict[str, Any]] = []
+    for port, spec in stage.ports.items():
+        for where in stage.step.inputs.get(port, []):
+            if spec.kind != "raw" and files.is_dir(where) and (known := manifest.load(where)):
+                absent = manifest.missing_files(known, where)
+                if absent:
+                    raise InputError(
+                        f"{stage.step.name}: {where} lacks {absent[0]}"
+                        + (f" and {len(absent) - 1} more" if len(absent) > 1 else "")
+                        + "; remove the folder to make it again"
+                    )
+                rows.append({"port": port, "path": where, "digest": known.digest})
+            else:
+                try:
+                    found = files.glob(where)
+                except FileNotFoundError as error:
+                    raise InputError(f"{stage.step.name}: {error}") from error
+                for path in found:
+                    size, stamp = files.stamp(path)
+                    rows.append({"port": port, "path": path, "size": size, "stamp": stamp})
+    return rows
+
+
+def _fingerprint(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> str:
+    """What decides the output; stamps are compared apart, so that a copied file need not count."""
+    known = [
+        {k: v for k, v in row.items() if k not in ("stamp", "sha256")}
+        if "digest" not in row
+        else {"port": row["port"], "digest": row["digest"]}
+        for row in inputs
+    ]
+    return files.digest_of(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "settings": stage.settings.model_dump(mode="json"),
+            "layout": stage.layout.model_dump(mode="json"),
+            "models": stage.models(),
+            "code": manifest.code_version(),
+            "inputs": known,
+        }
+    )
+
+
+def _current(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> Manifest | None:
+    done = manifest.load(stage.step.output)
+    if done is None or done.fingerprint != _fingerprint(stage, inputs):
+        return None
+    if manifest.missing_files(done, stage.step.output):
+        return None
+    before = {row["path"]: row for row in done.inputs}
+    for row in inputs:
+        old = before.get(row["path"], {})
+        if row.get("stamp") != old.get("stamp") and (
+            "sha256" not in old or files.sha256_of(row["path"]) != old["sha256"]
+        ):
+            return None
+    return done
+
+
+def _prepare(
+    stage: Stage[Any], inputs: Sequence[dict[str, Any]], units: Sequence[WorkUnit]
+) -> None:
+    """Makes the output folder ready: empty, or with the finished units of the same work."""
+    output = stage.step.output
+    state = {
+        "fingerprint": _fingerprint(stage, inputs),
+        "inputs": list(inputs),
+        "units": files.digest_of([u.to_json() for u in units]),
+    }
+    path = files.join(output, _STATE)
+    if files.exists(path) and files.read_json(path) == state:
+        return
+    if files.is_dir(output):
+        fs, inner = files.filesystem(output)
+        names = {files.basename(p) for p in fs.ls(inner, detail=False)}
+        ours = {manifest.NAME, _STATE} & names
+        if names and not ours:
+            raise InputError(
+                f"{stage.step.name}: {output} holds files of something else; give another --output"
+            )
+        # The manifest goes first: a folder without one is never taken for a finished step.
+        for name in sorted(names, key=lambda n: n != manifest.NAME):
+            files.remove(files.join(output, name))
+    files.make_dirs(output)
+    files.write_json(path, state)
+
+
+def _record_names(folder: str) -> set[str]:
+    if not files.is_dir(folder):
+        return set()
+    fs, inner = files.filesystem(folder)
+    return {
+        files.basename(p)[: -len(".json")]
+        for p in fs.ls(inner, detail=False)
+        if p.endswith(".json")
+    }
+
+
+def _due(stage: Stage[Any], units: Sequence[WorkUnit]) -> list[WorkUnit]:
+    """Units to hand to the pipeline. A shuffle needs them all: its DoFns skip what is done."""
+    if isinstance(stage, ShuffleStage):
+        return list(units)
+    have = _record_names(files.join(stage.step.output, UNITS))
+    return [u for u in units if u.name not in have]
+
+
+def _ends_with_reduce(stage: Stage[Any]) -> bool:
+    return isinstance(stage, ShuffleStage) and not stage.final
+
+
+def _finished(stage: Stage[Any], units: Sequence[WorkUnit]) -> bool:
+    if _ends_with_reduce(stage):
+        have = _record_names(files.join(stage.step.output, SHUFFLE))
+        emitted = {f"emit-{u.name}" for u in units}
+        if not emitted <= have:
+            return False
+        keys = {
+            f"reduce-{key}"
+            for r in _records(stage.step, SHUFFLE, units, "emit-")
+            for key, _ in r.emitted
+        }
+        return keys <= have
+    have = _record_names(files.join(stage.step.output, UNITS))
+    return {u.name for u in units} <= have
+
+
+def _records(step: Step, folder: str, units: Sequence[WorkUnit], prefix: str = "") -> list[Record]:
+    return [
+        Record.from_json(files.read_json(files.join(step.output, folder, f"{prefix}{u.name}.json")))
+        for u in units
+    ]
+
+
+def _shuffle_records(step: Step) -> list[Record]:
+    folder = files.join(step.output, SHUFFLE)
+    return [
+        Record.from_json(files.read_json(files.join(folder, f"{name}.json")))
+        for name in sorted(_record_names(folder))
+    ]
+
+
+def _check_counts(stage: Stage[Any], counts: Counts) -> None:
+    """In = out + rejected + bad, and in = what the steps before wrote. Raises StageError."""
+    problem = counts.imbalance()
+    if not problem and "input" in stage.ports and stage.ports["input"].kind == "documents":
+        before = [m for m, _ in stage.documents("input")]
+        if all(m is not None for m in before):
+            expected = sum(m.counts.documents_out for m in before if m is not None)
+            if counts.documents_in != expected:
+                problem = (
+                    f"{expected} documents were written by the steps before,"
+                    f" {counts.documents_in} were read"
+                )
+    if problem:
+        raise StageError(f"{stage.step.name}: counts do not balance: {problem}")
+
+
+def _with_digests(
+    inputs: Sequence[dict[str, Any]], records: Sequence[Record]
+) -> list[dict[str, Any]]:
+    digests = {row["path"]: row["sha256"] for r in records for row in r.inputs if "sha256" in row}
+    return [
+        {**row, "sha256": digests[row["path"]]} if row["path"] in digests else dict(row)
+        for row in inputs
+    ]
+
+
+def _run_figures(
+    records: Sequence[Record],
+    phases: Sequence[Record],
+    wall: float,
+    executor: Executor | None,
+) -> dict[str, Any]:
+    by_phase: dict[str, float] = {}
+    for record in [*records, *phases]:
+        phase = record.name.split("-")[0] if record in phases else "process"
+        by_phase[phase] = round(by_phase.get(phase, 0.0) + record.run.get("cpu_s", 0.0), 3)
+    every = [*records, *phases]
+    return {
+        "wall_s": round(wall, 3),
+        "cpu_s": round(sum(r.run.get("cpu_s", 0.0) for r in every), 3),
+        "cpu_s_by_phase": by_phase,
+        "units": len(records) or len(phases),
+        "peak_rss": int(max((r.run.get("peak_rss", 0.0) for r in every), default=0)),
+        "workers": executor.engine.workers if executor else 1,
+        "runner": executor.engine.runner if executor else "inline",
+        **manifest.machine(),
+    }

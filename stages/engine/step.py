@@ -1,0 +1,215 @@
+"""A step: one stage with its settings, inputs and output folder; and the base classes of stages.
+
+Stages know nothing of Beam. They say how input is cut into work units and what is done with one;
+`stages.engine.transforms` turns that into a pipeline, `stages.engine.execute` runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stages.documents import Counts, row_groups_of
+from stages.engine import files, manifest
+from stages.engine.progress import Reporter
+from stages.engine.units import WorkUnit, document_units
+
+S = TypeVar("S", bound="Settings")
+
+
+class InputError(Exception):
+    """Settings or inputs cannot work; the message is one clear line. Exit code 2."""
+
+
+class Settings(BaseModel):
+    """Base of all stage settings: unknown names are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layout(Settings):
+    """How input is cut into work units; it decides the number of parts, nothing else."""
+
+    split_bytes: int = Field(
+        64 << 20, ge=1, description="files (or parts) over this size are cut into several units"
+    )
+    bundle_bytes: int = Field(
+        2 << 20, ge=0, description="neighbouring raw files are bundled up to this size"
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage with everything that decides its output; plain data, so it travels to workers.
+
+    `inputs`: port -> patterns, files or folders of other steps. `work`: where live progress goes
+    (a local file) or None.
+    """
+
+    name: str
+    stage: str
+    output: str
+    inputs: dict[str, list[str]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    layout: dict[str, Any] = field(default_factory=dict)
+    progress: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Port:
+    """One named input of a stage: `raw` files, `documents` of other steps, or a step's `folder`."""
+
+    kind: str
+    help: str
+    required: bool = True
+
+
+@dataclass
+class Record:
+    """What one unit (or one key of a reduce) says when it is done: small, and the same each time
+    but for `run`."""
+
+    name: str
+    counts: Counts = field(default_factory=Counts)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, float] = field(default_factory=dict)
+    emitted: list[Any] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "counts": self.counts.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Record:
+        return cls(**{**value, "counts": Counts.from_json(value["counts"])})
+
+
+class Stage(ABC, Generic[S]):
+    """Base of all stages. Subclasses set the class attributes and `process`."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    summary: ClassVar[str]
+    Settings: ClassVar[type[Settings]]
+    ports: ClassVar[dict[str, Port]] = {
+        "input": Port("documents", "documents: step folders or Parquet files")
+    }
+    produces: ClassVar[str] = "documents"
+    reasons: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.settings: S = self.Settings.model_validate(step.settings)  # type: ignore[assignment]
+        self.layout = Layout.model_validate(step.layout)
+
+    # -- planning, in the launching process ------------------------------------------------------
+
+    def units(self) -> list[WorkUnit]:
+        """Cuts the input; the default is for stages that read documents."""
+        parts = [path for _, paths in self.documents("input") for path in paths]
+        return document_units(
+            [(path, row_groups_of(path)) for path in parts], split_bytes=self.layout.split_bytes
+        )
+
+    def documents(self, port: str) -> list[tuple[manifest.Manifest | None, list[str]]]:
+        """Per given input of a port: its manifest, if it is a finished step, and its parts."""
+        found: list[tuple[manifest.Manifest | None, list[str]]] = []
+        for where in self.step.inputs.get(port, []):
+            if files.is_dir(where) and (known := manifest.load(where)):
+                found.append((known, known.documents(where)))
+            elif files.is_dir(where):
+                found.append((None, files.glob(files.join(where, "part-*.parquet"))))
+            else:
+                found.append((None, files.glob(where)))
+        return found
+
+    def models(self) -> dict[str, str]:
+        """sha256 by name of the models that decide the output."""
+        return {}
+
+    def check(self) -> None:
+        """Raises InputError where settings cannot work; called before anything runs."""
+
+    # -- work, in a worker -----------------------------------------------------------------------
+
+    @abstractmethod
+    def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
+        """Does one unit and writes its files."""
+
+    # -- the end, in the launching process -------------------------------------------------------
+
+    def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Files written and facts for the manifest from all records; may write files of its own."""
+        return [f for r in records for f in r.files], {}
+
+
+class ShuffleStage(Stage[S]):
+    """A stage in which units must meet: `emit` per unit, `reduce` per key, then `process`.
+
+    Keys and values are small (paths, counts, digests; never text). `emit` yields (key, value);
+    `reduce` gets all values of a key, sorted, and yields (unit index, value); `process_with` gets
+    all values for its unit, sorted. With `final = False` the work ends with the reduce.
+    """
+
+    final: ClassVar[bool] = True
+
+    @abstractmethod
+    def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
+        """Fills `Record.emitted` with (key, value) pairs."""
+
+    @abstractmethod
+    def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
+        """Fills `Record.emitted` with (unit index, value) pairs."""
+
+    def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
+        return self.process_with(unit, (), reporter)
+
+    def process_with(self, unit: WorkUnit, values: Sequence[Any], reporter: Reporter) -> Record:
+        raise TypeError(f"{self.name} ends with its reduce")
+
+    def scratch(self, *names: str) -> str:
+        return files.join(self.step.output, ".shuffle", *names)
+
+
+@contextmanager
+def measured(record_run: dict[str, float]) -> Iterator[None]:
+    """Adds wall and CPU seconds and the process's peak memory (bytes) of the block."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    record_run["wall_s"] = round(time.perf_counter() - wall, 4)
+    record_run["cpu_s"] = round(
+        time.process_time()
+        - cpu
+        + after.ru_utime
+        + after.ru_stime
+        - children.ru_utime
+        - children.ru_stime,
+        4,
+    )
+    record_run["peak_rss"] = float(
+        max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, after.ru_maxrss) * 1024
+    )
+    record_run["pid"] = float(os.getpid())
+
+
+def input_row(path: str, whole: bool) -> dict[str, Any]:
+    """What the manifest says of an input file; its sha256 is taken where it is read whole."""
+    return {"path": path, **({"sha256": files.sha256_of(path)} if whole else {})}
+
+
+def flatten(parts: Iterable[Iterable[Any]]) -> list[Any]:
+    return [x for part in parts for x in part]

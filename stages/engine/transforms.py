@@ -1,0 +1,178 @@
+"""The only module that speaks Beam: stages as pipelines of work units.
+
+An element is a work unit or a small (key, value) pair; no text ever crosses a GroupByKey. Each
+DoFn call writes its own files and then its record, so a repeated or resumed call is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import orjson
+from apache_beam.metrics import Metrics
+
+from stages import registry
+from stages.documents import Counts
+from stages.engine import files, models
+from stages.engine.progress import Reporter
+from stages.engine.step import Record, ShuffleStage, Stage, Step, measured
+from stages.engine.units import WorkUnit, dealt
+
+UNITS = ".units"
+SHUFFLE = ".shuffle"
+
+
+def record_path(step: Step, folder: str, name: str) -> str:
+    return files.join(step.output, folder, f"{name}.json")
+
+
+class _Work(beam.DoFn):
+    """Base of the DoFns: finds the stage once per process, runs a piece of work once only."""
+
+    phase = ""
+
+    def __init__(self, step: dict[str, Any]) -> None:
+        self._step_json = step
+
+    def setup(self) -> None:
+        self.step = Step(**self._step_json)
+        key = ("stage", files.digest_of(self._step_json))
+        self.stage: Stage[Any] = models.load_once(key, lambda: registry.create(self.step))
+        self.reporter = Reporter(self.step.progress)
+
+    def teardown(self) -> None:
+        self.reporter.close()
+
+    def once(self, folder: str, name: str, label: str, work: Any) -> Record:
+        """The record of a piece of work, done now unless an earlier attempt finished it."""
+        path = record_path(self.step, folder, name)
+        if files.exists(path):
+            record = Record.from_json(files.read_json(path))
+            self.reporter.finished(self.phase, label, 0, 0)
+            return record
+        self.reporter.started(self.phase, label)
+        run: dict[str, float] = {}
+        with measured(run):
+            record = work()
+        record.name, record.run = name, run
+        self._check(record, label)
+        files.write_json(path, record.to_json())
+        self._metrics(record.counts)
+        self.reporter.finished(
+            self.phase, label, record.counts.documents_in, record.counts.text_bytes_in
+        )
+        return record
+
+    def _check(self, record: Record, label: str) -> None:
+        if self.phase == "process" and self.stage.produces == "documents":
+            problem = record.counts.imbalance()
+            if problem:
+                raise RuntimeError(f"{self.step.name}: counts do not balance in {label}: {problem}")
+
+    def _metrics(self, counts: Counts) -> None:
+        for name in ("documents_in", "documents_out", "rejected", "bad"):
+            Metrics.counter(self.step.name, name).inc(getattr(counts, name))
+        for reason, n in counts.reasons.items():
+            Metrics.counter(self.step.name, f"rejected.{reason}").inc(n)
+
+
+class _Process(_Work):
+    """(index, [unit or shuffled values]) -> the unit's name."""
+
+    phase = "process"
+
+    def process(self, element: tuple[int, Iterable[str]]) -> Iterator[str]:
+        unit: WorkUnit | None = None
+        values: list[Any] = []
+        for text in element[1]:
+            kind, value = orjson.loads(text)
+            if kind == "unit":
+                unit = WorkUnit.from_json(value)
+            else:
+                values.append(value)
+        if unit is None:
+            raise RuntimeError(f"{self.step.name}: values for unit {element[0]}, which is not due")
+        mine = unit
+
+        def work() -> Record:
+            if isinstance(self.stage, ShuffleStage):
+                return self.stage.process_with(mine, _in_order(values), self.reporter)
+            return self.stage.process(mine, self.reporter)
+
+        self.once(UNITS, unit.name, unit.key, work)
+        yield unit.name
+
+
+class _Emit(_Work):
+    """(index, [unit]) -> (key, value) pairs for the shuffle."""
+
+    phase = "emit"
+
+    def process(self, element: tuple[int, Iterable[str]]) -> Iterator[tuple[str, str]]:
+        for text in element[1]:
+            unit = WorkUnit.from_json(orjson.loads(text)[1])
+            stage = self.stage
+            assert isinstance(stage, ShuffleStage)
+            record = self.once(
+                SHUFFLE,
+                f"emit-{unit.name}",
+                unit.key,
+                lambda u=unit, s=stage: s.emit(u, self.reporter),
+            )
+            for key, value in record.emitted:
+                yield key, orjson.dumps(value).decode()
+
+
+class _Reduce(_Work):
+    """(key, [values]) -> (unit index, value) pairs."""
+
+    phase = "reduce"
+
+    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[int, str]]:
+        key, texts = element
+        stage = self.stage
+        assert isinstance(stage, ShuffleStage)
+        record = self.once(
+            SHUFFLE,
+            f"reduce-{key}",
+            key,
+            lambda: stage.reduce(key, _in_order([orjson.loads(t) for t in texts]), self.reporter),
+        )
+        for index, value in record.emitted:
+            yield index, orjson.dumps(["value", value]).decode()
+
+
+def _in_order(values: Sequence[Any]) -> list[Any]:
+    """Sorted, because the order in which a runner hands over the values of a key varies."""
+    return sorted(values, key=orjson.dumps)
+
+
+def _elements(units: Sequence[WorkUnit]) -> list[tuple[int, str]]:
+    return [(u.index, orjson.dumps(["unit", u.to_json()]).decode()) for u in dealt(units)]
+
+
+def build(pipeline: beam.Pipeline, step: Step, units: Sequence[WorkUnit]) -> None:
+    """Adds a step to a pipeline; `units` are those still to do (all of them for a shuffle)."""
+    spec = step.to_json()
+    stage = registry.stage_class(step.stage)
+    # GroupByKey with a key of our own breaks fusion: 4 us an element, where Reshuffle costs 21.
+    due = pipeline | "Units" >> beam.Create(_elements(units), reshuffle=False)
+    if not issubclass(stage, ShuffleStage):
+        _ = due | "Deal" >> beam.GroupByKey() | step.name >> beam.ParDo(_Process(spec))
+        return
+    decided = (
+        due
+        | "Deal" >> beam.GroupByKey()
+        | f"{step.name}.emit" >> beam.ParDo(_Emit(spec)).with_output_types(tuple[str, str])
+        | "Meet" >> beam.GroupByKey()
+        | f"{step.name}.reduce" >> beam.ParDo(_Reduce(spec)).with_output_types(tuple[int, str])
+    )
+    if stage.final:
+        _ = (
+            (due, decided)
+            | beam.Flatten()
+            | "Return" >> beam.GroupByKey()
+            | step.name >> beam.ParDo(_Process(spec))
+        )

@@ -1,0 +1,1 @@
+"""Language identification of whole documents with fastText's lid.176."""

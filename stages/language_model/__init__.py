@@ -1,0 +1,1 @@
+"""Language models for perplexity: SentencePiece pieces under a 5-gram KenLM, the CCNet way."""

@@ -1,0 +1,470 @@
+"""Token shards: one headerless payload that other trainers read too, and its sidecars.
+
+`PREFIX.bin` holds the ids of all documents one after the other, little-endian uint16, each document
+followed by exactly one separator. The same bytes are Megatron's and nanoGPT's `.bin`, datatrove's
+`.ds` and OLMo's `.npy`. Beside it `PREFIX.idx` (Megatron's index, `tokenizer.dialects`) and
+`PREFIX.docs.parquet` (which document lies where). See docs/token_shards.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from array import array
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tokenizer.dialects import (
+    Dialect,
+    OlmoSidecar,
+    read_megatron_index,
+    write_datatrove_sidecars,
+    write_megatron_index,
+)
+from tokenizer.files import AtomicFile, file_system, is_local
+from tokenizer.manifest import MAX_VOCAB_SIZE, Shard, Split
+
+DTYPE = np.dtype("<u2")
+# Document rows held in memory before they go to the sidecar as one row group.
+ROW_GROUP = 32_768
+# Megatron stores document lengths as int32.
+MAX_DOCUMENT = (1 << 31) - 1
+
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("first_token", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInfo:
+    """What was written: counts, the sha256 of the payload, and the paths of all files."""
+
+    path: str
+    tokens: int
+    documents: int
+    text_bytes: int
+    sha256: str
+    files: tuple[str, ...]
+
+    def entry(self, relative_path: str, *, source: str, split: Split) -> Shard:
+        """The shard's entry in the manifest."""
+        return Shard(
+            path=relative_path,
+            split=split,
+            source=source,
+            tokens=self.tokens,
+            documents=self.documents,
+            text_bytes=self.text_bytes,
+            sha256=self.sha256,
+        )
+
+
+class ShardWriter:
+    """Writes one shard in a stream; nothing appears under its final name before `close`.
+
+    Memory does not grow with the text: one document's ids, a row group of document rows, and 4
+    bytes per document. Same documents in the same order give the same bytes in every file.
+    """
+
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        *,
+        vocab_size: int,
+        separator_id: int,
+        forbidden_ids: Collection[int] = (),
+        dialects: Collection[Dialect] = (),
+        tokenizer_name: str = "llama-corpus",
+    ) -> None:
+        """
+        Args:
+            prefix: path or fsspec URL without the ending.
+            vocab_size: ids must be below it; at most 65,536, since ids are uint16.
+            separator_id: written after each document, refused inside one.
+            forbidden_ids: further ids that must not occur inside a document (`<s>`, `<unk>`).
+            dialects: sidecars to write besides Megatron's: "datatrove", "olmo".
+            tokenizer_name: named in datatrove's metadata.
+
+        Raises:
+            ValueError: a vocabulary that uint16 cannot hold, or a separator outside it.
+        """
+        if not 0 < vocab_size <= MAX_VOCAB_SIZE:
+            raise ValueError(f"vocab_size {vocab_size} must be 1 to {MAX_VOCAB_SIZE} for uint16")
+        if not 0 <= separator_id < vocab_size:
+            raise ValueError(f"separator id {separator_id} is not below vocab_size {vocab_size}")
+        unknown = set(dialects) - {"datatrove", "olmo"}
+        if unknown:
+            raise ValueError(f"unknown dialect {sorted(unknown)[0]!r}: datatrove or olmo")
+        self.prefix = os.fspath(prefix)
+        self.vocab_size = vocab_size
+        self.separator_id = separator_id
+        self._tokenizer_name = tokenizer_name
+        self._forbidden = sorted({separator_id, *forbidden_ids})
+        self._separator = np.array([separator_id], dtype=DTYPE).tobytes()
+        self._dialects = frozenset(dialects)
+        self._sha256 = hashlib.sha256()
+        self._lengths = array("i")
+        self._rows: list[tuple[str, int, int]] = []
+        self._tokens = 0
+        self._text_bytes = 0
+        self._closed = False
+        self._files: list[AtomicFile] = []
+        self._documents: pq.ParquetWriter | None = None
+        self._olmo: OlmoSidecar | None = None
+        try:
+            self._payload = self._new_file(".bin")
+            self._documents = pq.ParquetWriter(
+                self._new_file(".docs.parquet").stream, DOCUMENTS_SCHEMA, compression="zstd"
+            )
+            if "olmo" in self._dialects:
+                self._olmo = OlmoSidecar(self._new_file(".csv.gz").stream, Path(self.prefix).name)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _new_file(self, ending: str) -> AtomicFile:
+        file = AtomicFile(self.prefix + ending)
+        self._files.append(file)
+        return file
+
+    @property
+    def tokens(self) -> int:
+        """Tokens so far, separators included."""
+        return self._tokens
+
+    def add(
+        self, document_id: str, ids: npt.NDArray[np.integer] | Sequence[int], text_bytes: int
+    ) -> None:
+        """Appends a document and its separator.
+
+        Args:
+            document_id: its id in the corpus.
+            ids: integers of shape (n,), without separator; n may be 0.
+            text_bytes: size of its text in UTF-8.
+
+        Raises:
+            ValueError: an id outside the vocabulary, or a separator or forbidden id inside the
+                document; names the document and the position. The shard stays as it was.
+        """
+        if self._closed:
+            raise ValueError(f"{self.prefix}: the shard is closed")
+        values = np.asarray(ids, dtype=np.int64 if len(ids) == 0 else None)
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise ValueError(f"document {document_id!r}: ids must be integers in one dimension")
+        if values.size >= MAX_DOCUMENT:
+            raise ValueError(f"document {document_id!r}: {values.size} tokens are too many")
+        if values.size:
+            self._check(document_id, values)
+        payload = values.astype(DTYPE).tobytes() + self._separator
+        self._payload.stream.write(payload)
+        self._sha256.update(payload)
+        length = int(values.size) + 1
+        self._lengths.append(length)
+        self._rows.append((document_id, self._tokens, length))
+        if self._olmo is not None:
+            self._olmo.add(document_id, self._tokens, length, len(self._lengths))
+        self._tokens += length
+        self._text_bytes += text_bytes
+        if len(self._rows) >= ROW_GROUP:
+            self._write_rows()
+
+    def _check(self, document_id: str, values: npt.NDArray[np.integer]) -> None:
+        if values.min() < 0 or values.max() >= self.vocab_size:
+            at = int(np.flatnonzero((values < 0) | (values >= self.vocab_size))[0])
+            raise ValueError(
+                f"document {document_id!r}: id {values[at]} at position {at} is outside the "
+                f"vocabulary of {self.vocab_size}"
+            )
+        for forbidden in self._forbidden:
+            found = np.flatnonzero(values == forbidden)
+            if found.size:
+                what = "the separator" if forbidden == self.separator_id else "a control id"
+                raise ValueError(
+                    f"document {document_id!r}: id {forbidden} at position {int(found[0])} is "
+                    f"{what}, which must not occur inside a document"
+                )
+
+    def _write_rows(self) -> None:
+        if self._rows and self._documents is not None:
+            columns = [list(column) for column in zip(*self._rows, strict=True)]
+            self._documents.write_table(pa.table(columns, schema=DOCUMENTS_SCHEMA))
+            self._rows.clear()
+
+    def close(self) -> ShardInfo:
+        """Finishes all files and gives them their names, the payload last."""
+        if self._closed:
+            raise ValueError(f"{self.prefix}: the shard is closed")
+        try:
+            self._write_rows()
+            if self._documents is not None:
+                self._documents.close()
+            if self._olmo is not None:
+                self._olmo.close()
+            lengths = np.frombuffer(self._lengths, dtype=np.int32)
+            write_megatron_index(self._new_file(".idx").stream, lengths, DTYPE.itemsize)
+            if "datatrove" in self._dialects:
+                write_datatrove_sidecars(
+                    self._new_file(".ds.index").stream,
+                    self._new_file(".ds.metadata").stream,
+                    lengths,
+                    self._tokenizer_name,
+                    DTYPE.itemsize,
+                )
+            for file in self._files:
+                file.finish()
+            # Who sees the payload sees all its sidecars.
+            for file in reversed(self._files):
+                file.commit()
+        except BaseException:
+            self.discard()
+            raise
+        self._closed = True
+        return ShardInfo(
+            path=self.prefix + ".bin",
+            tokens=self._tokens,
+            documents=len(self._lengths),
+            text_bytes=self._text_bytes,
+            sha256=self._sha256.hexdigest(),
+            files=tuple(self.prefix + f.path[len(self._payload.path) - 4 :] for f in self._files),
+        )
+
+    def discard(self) -> None:
+        """Removes what was written so far."""
+        self._closed = True
+        # Both would write their ends when collected, into files that are closed by then. Writing
+        # them now may fail as well (a full disk may be why we are here), and does not matter.
+        for sidecar in (self._documents, self._olmo):
+            if sidecar is not None:
+                with suppress(OSError, ValueError):
+                    sidecar.close()
+        for file in self._files:
+            file.discard()
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._closed:
+            self.discard()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSpan:
+    """The part of a document inside a stretch of a shard: `length` tokens from token `start`.
+
+    `first_token` is where the whole document begins in the shard.
+    """
+
+    id: str
+    first_token: int
+    start: int
+    length: int
+
+
+class ShardReader:
+    """Reads a shard's payload and sidecars; files of a remote file system are cached on disk.
+
+    Safe to share between threads and forks, and to pickle. Windows are read with `pread`, not
+    through a memory map: resident memory stays flat however much is read, and a file cut short
+    raises instead of killing the process. `memmap` gives the whole payload as an array.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        vocab_size: int = MAX_VOCAB_SIZE,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """
+        Args:
+            path: path or fsspec URL of the payload (`.bin`), or its prefix.
+            vocab_size: ids read must be below it.
+            cache_dir: where copies of remote files are kept; by default a folder of the user's
+                under the system's temporary folder.
+        """
+        given = os.fspath(path)
+        self.path = given if given.endswith(".bin") else given + ".bin"
+        self.vocab_size = vocab_size
+        self.cache_dir = cache_dir
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _open_reader, (self.path, self.vocab_size, self.cache_dir)
+
+    def _local(self, ending: str) -> str:
+        return local_copy(self.path[: -len(".bin")] + ending, self.cache_dir)
+
+    @cached_property
+    def _payload(self) -> _Payload:
+        return _Payload(self._local(".bin"))
+
+    @property
+    def size(self) -> int:
+        """Tokens in the shard."""
+        size = self._payload.bytes
+        if size % DTYPE.itemsize:
+            raise ValueError(f"{self.path}: {size} bytes are no whole number of uint16")
+        return size // DTYPE.itemsize
+
+    def __len__(self) -> int:
+        return self.size
+
+    def tokens(self, start: int, n: int) -> npt.NDArray[np.uint16]:
+        """Tokens `start` to `start + n`, a new array of shape (n,) and dtype uint16.
+
+        Raises:
+            ValueError: the stretch is not all inside the shard, the file is shorter than it was,
+                or it holds an id outside the vocabulary (names the shard and the offset).
+        """
+        if start < 0 or n < 0 or start + n > self.size:
+            raise ValueError(
+                f"{self.path}: tokens {start} to {start + n} are not within 0 to {self.size}"
+            )
+        values = self._payload.read(start * DTYPE.itemsize, n * DTYPE.itemsize)
+        if len(values) != n * DTYPE.itemsize:
+            raise ValueError(f"{self.path}: the file ends before token {start + n}")
+        ids = np.frombuffer(values, dtype=DTYPE)
+        if n and int(ids.max()) >= self.vocab_size:
+            at = int(np.flatnonzero(ids >= self.vocab_size)[0])
+            raise ValueError(
+                f"{self.path}: id {ids[at]} at token {start + at} is outside the vocabulary of "
+                f"{self.vocab_size}"
+            )
+        return ids.astype(np.uint16)
+
+    @property
+    def memmap(self) -> npt.NDArray[np.uint16]:
+        """The whole payload as a read-only memory map of shape (tokens,); ids are not checked."""
+        if self.size == 0:
+            return np.empty(0, dtype=DTYPE)
+        return np.memmap(self._local(".bin"), dtype=DTYPE, mode="r")
+
+    @cached_property
+    def first_tokens(self) -> npt.NDArray[np.int64]:
+        """Where each document begins, and the shard's size: int64 of shape (documents + 1,)."""
+        lengths = read_megatron_index(self._local(".idx"))
+        starts = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        if starts[-1] != self.size:
+            raise ValueError(
+                f"{self.path}: the index tells of {starts[-1]} tokens, the payload has {self.size}"
+            )
+        return starts
+
+    @property
+    def documents(self) -> pa.Table:
+        """The document sidecar: id (string), first_token (int64), length (int64, separator in)."""
+        with pq.ParquetFile(self._local(".docs.parquet")) as file:
+            return file.read()
+
+    def documents_in(self, start: int, n: int) -> list[DocumentSpan]:
+        """The documents that tokens `start` to `start + n` belong to, in order."""
+        starts = self.first_tokens
+        if n <= 0 or start < 0 or start + n > starts[-1]:
+            raise ValueError(
+                f"{self.path}: tokens {start} to {start + n} are not within 0 to {starts[-1]}"
+            )
+        first = int(np.searchsorted(starts, start, side="right")) - 1
+        last = int(np.searchsorted(starts, start + n, side="left"))
+        spans = []
+        for index, name in enumerate(self._ids(first, last), start=first):
+            begin, end = int(starts[index]), int(starts[index + 1])
+            low, high = max(begin, start), min(end, start + n)
+            spans.append(DocumentSpan(name, begin, low, high - low))
+        return spans
+
+    def _ids(self, first: int, last: int) -> list[str]:
+        """The ids of documents `first` to `last`, reading only the row groups that hold them."""
+        ids: list[str] = []
+        with pq.ParquetFile(self._local(".docs.parquet")) as file:
+            row = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if row < last and row + rows > first:
+                    column = file.read_row_group(group, columns=["id"]).column("id")
+                    low, high = max(first - row, 0), min(last - row, rows)
+                    ids.extend(column.slice(low, high - low).to_pylist())
+                row += rows
+        if len(ids) != last - first:
+            raise ValueError(f"{self.path}: the document sidecar has {row} rows, {last} needed")
+        return ids
+
+    def sha256(self) -> str:
+        """The sha256 of the payload, read through."""
+        digest = hashlib.sha256()
+        with open(self._local(".bin"), "rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def _open_reader(
+    path: str, vocab_size: int, cache_dir: str | os.PathLike[str] | None
+) -> ShardReader:
+    return ShardReader(path, vocab_size=vocab_size, cache_dir=cache_dir)
+
+
+class _Payload:
+    """An open file descriptor, closed with the object."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}") from error
+        self.bytes = os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        parts = []
+        while size and (part := os.pread(self._descriptor, size, offset)):
+            parts.append(part)
+            offset += len(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+def local_copy(url: str, cache_dir: str | os.PathLike[str] | None = None) -> str:
+    """A local path with the content of `url`: itself if local, else a copy made once.
+
+    The copy's name contains the remote file's version mark, so a changed file is fetched anew.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    fs, path = file_system(url)
+    if is_local(fs):
+        return path
+    if not fs.isfile(path):
+        raise ValueError(f"{url}: no such file")
+    folder = Path(cache_dir or Path(tempfile.gettempdir()) / f"llama-corpus-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = hashlib.sha256(f"{url}\n{fs.ukey(path)}".encode()).hexdigest()
+    target = folder / f"{key[:32]}-{Path(path).name}"
+    if not target.exists():
+        with AtomicFile(target) as stream, fs.open(path, "rb") as remote:
+            while block := remote.read(1 << 22):
+                stream.write(block)
+    return str(target)

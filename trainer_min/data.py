@@ -1,0 +1,146 @@
+"""From a corpus folder to the tensors of a step.
+
+The order of the data is `tokenizer.order`'s function of the sequence number; step s trains on
+sequences (s - 1) * batch to s * batch - 1. No worker processes: a step reads a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenizer import manifest as manifests
+from tokenizer.files import file_system, join
+from tokenizer.manifest import Split, TokensManifest
+from tokenizer.order import ORDER_VERSION, DataOrder
+from tokenizer.shards import DTYPE, ShardReader
+from trainer_min.errors import Refused
+
+IGNORED = -100
+"""Label of a position that has no part in the loss."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A checked manifest, where it lies, and its identity (sha256 of the manifest)."""
+
+    root: str
+    manifest: TokensManifest
+    sha256: str
+
+    def order(
+        self, *, seq_len: int, seed: int, split: Split, weights: Mapping[str, float] | None
+    ) -> DataOrder:
+        """The data order of a split.
+
+        Raises:
+            Refused: the split cannot give sequences of this length with these weights.
+        """
+        try:
+            return DataOrder(
+                self.manifest, self.root, seq_len=seq_len, seed=seed, split=split, weights=weights
+            )
+        except ValueError as error:
+            raise Refused(f"{self.root}: {error}") from error
+
+    def windows(self, source: str, split: Split, seq_len: int) -> int:
+        """Sequences of `seq_len` tokens and the label after them in one epoch of a source."""
+        tokens = sum(shard.tokens for _, shard in self.manifest.select(source, split))
+        return max(0, tokens - 1) // seq_len
+
+    def facts(self) -> dict[str, object]:
+        """What a checkpoint keeps, to refuse another corpus."""
+        return {
+            "corpus": self.sha256,
+            "tokenizer": self.manifest.tokenizer_sha256,
+            "order_version": ORDER_VERSION,
+        }
+
+
+def open_corpus(path: str | os.PathLike[str]) -> Corpus:
+    """Reads the manifest of a work folder or of its `tokens/` folder.
+
+    Raises:
+        Refused: there is none, or it does not hold together.
+    """
+    try:
+        manifest = manifests.load(path)
+        root = manifests.root_of(path)
+    except (ValueError, OSError) as error:
+        raise Refused(str(error)) from error
+    return Corpus(root, manifest, hashlib.sha256(manifest.to_json()).hexdigest())
+
+
+def differences(
+    corpus: Corpus,
+    *,
+    vocab_size: int,
+    padded: bool,
+    seq_len: int,
+    weights: Mapping[str, float] | None,
+    verify: bool,
+) -> list[str]:
+    """Why a run cannot train on this corpus, one line each; empty if it can.
+
+    Args:
+        vocab_size: rows of the model's embedding.
+        padded: whether more rows than the corpus has ids are fine.
+        weights: shares asked for, or None for the manifest's proportions.
+        verify: read every shard and compare its sha256, not its size alone.
+    """
+    manifest, found = corpus.manifest, []
+    if vocab_size < manifest.vocab_size or (vocab_size > manifest.vocab_size and not padded):
+        found.append(f"vocabulary: corpus {manifest.vocab_size}, model {vocab_size}")
+    shares = weights or {name: source.proportion for name, source in manifest.sources.items()}
+    if not any(shares.values()):
+        found.append("no source has a share above 0")
+    for name in sorted(name for name, share in shares.items() if share > 0):
+        if name not in manifest.sources:
+            found.append(f"source {name}: asked for, corpus has {', '.join(manifest.sources)}")
+        elif not corpus.windows(name, "train", seq_len):
+            found.append(
+                f"source {name}: {manifest.sources[name].tokens} training tokens, "
+                f"one sequence needs {seq_len + 1}"
+            )
+    for shard in manifest.shards:
+        url = join(corpus.root, shard.path)
+        fs, file = file_system(url)
+        if not fs.isfile(file):
+            found.append(f"shard {shard.path}: listed in the manifest, no such file")
+        elif (size := fs.size(file)) != shard.tokens * DTYPE.itemsize:
+            found.append(
+                f"shard {shard.path}: manifest {shard.tokens * DTYPE.itemsize} bytes, file {size}"
+            )
+        elif verify and (actual := ShardReader(url).sha256()) != shard.sha256:
+            found.append(f"shard {shard.path}: manifest sha256 {shard.sha256}, file {actual}")
+    return found
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's part of a step: int64 tensors (rows, seq_len) and the digest of its tokens."""
+
+    inputs: Tensor
+    labels: Tensor
+    digest: int
+
+
+def read(order: DataOrder, sequences: range, rows: int) -> Batch:
+    """Reads sequences, filled up to `rows` with rows that have no labels.
+
+    All processes must run the same number of passes, also where their shares differ by one; the
+    fillers cost time on some of them and change neither the loss nor the gradient.
+    """
+    tokens = [order.tokens(g) for g in sequences]
+    digest = sum(order.digest_of(g, t) for g, t in zip(sequences, tokens, strict=True))
+    filler = np.zeros((rows - len(tokens), order.seq_len + 1), dtype=np.int64)
+    whole = torch.from_numpy(np.concatenate((*(t[None] for t in tokens), filler)))
+    labels = whole[:, 1:].clone()
+    labels[len(tokens) :] = IGNORED
+    return Batch(whole[:, :-1].contiguous(), labels, digest % (1 << 64))

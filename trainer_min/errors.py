@@ -1,0 +1,11 @@
+"""How a run ends when it does not end well; the command turns each into an exit code."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """Settings, corpus or checkpoint do not fit together; nothing was changed. Exit code 2."""
+
+
+class Failed(Exception):
+    """A run that had started cannot go on; what was committed is safe. Exit code 1."""

@@ -1,0 +1,77 @@
+"""What a run says: one JSON record a line in `log.jsonl`, and a line in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer_min.checkpoint import write_atomically
+
+
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """The step records of a log, in order; a last line cut short by a kill is left out."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record.get("kind") == "step":
+            records.append(record)
+    return records
+
+
+class RunLog:
+    """Log of the first process; silent in the others.
+
+    After a resume at step k the steps beyond k are taken out of the file, so that it holds each
+    step once.
+    """
+
+    def __init__(self, folder: Path, *, after: int, steps: int, on: bool) -> None:
+        self.on = on
+        self.path = folder / "log.jsonl"
+        self._every = max(1, steps // 20)
+        self._steps = steps
+        self._live = on and sys.stdout.isatty()
+        if on:
+            kept = [record for record in read_steps(self.path) if record["step"] <= after]
+            write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+            self._stream = self.path.open("a", buffering=1)
+
+    def say(self, line: str = "") -> None:
+        """Prints a line."""
+        if self.on:
+            print(line, flush=True)
+
+    def record(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Appends a record."""
+        if self.on:
+            self._stream.write(json.dumps({"kind": kind, **facts}) + "\n")
+
+    def step(self, facts: Mapping[str, Any], *, last: bool) -> None:
+        """Records a step; shows it in place on a terminal, every 20th part of the run elsewhere."""
+        self.record("step", facts)
+        if not self.on:
+            return
+        step = facts["step"]
+        stays = last or step == 1 or step % self._every == 0
+        line = (
+            f"step {step:>{len(str(self._steps))}}/{self._steps}  loss {facts['loss']:.4f}  "
+            f"gradient {facts['grad_norm']:.3f}  lr {facts['lr']:.2e}  "
+            f"{facts['tokens_per_s']:,.0f} tokens/s  data {facts['digest']}"
+        )
+        if self._live:
+            print("\r\x1b[K" + line, end="\n" if stays else "", flush=True)
+        elif stays:
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self.on:
+            self._stream.close()

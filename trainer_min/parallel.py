@@ -1,0 +1,149 @@
+"""The only place that knows how many processes there are.
+
+One process without a launcher is a world of one over the same code path, so that what is tested
+small is what runs large. The paper used model and sequence parallelism; fully sharded data
+parallelism (FSDP2) is our substitution.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from trainer_min.config import ModelConfig, TrainSettings
+from trainer_min.errors import Refused
+from trainer_min.init import initialise
+from trainer_min.model import Transformer
+
+_HALF = 1 << 32
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its peers."""
+
+    rank: int
+    size: int
+    device: torch.device
+    mesh: DeviceMesh
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes logs and decides for all."""
+        return self.rank == 0
+
+    def share(self, batch: int, rank: int | None = None) -> range:
+        """Which of a step's sequences (0 to batch - 1) a process takes.
+
+        Shares differ by at most one where the batch cannot be divided evenly.
+        """
+        rank = self.rank if rank is None else rank
+        return range(rank * batch // self.size, (rank + 1) * batch // self.size)
+
+    def total(self, *numbers: float | Tensor) -> list[float]:
+        """Sums over all processes, in float64 so that token counts stay exact."""
+        values = torch.tensor([float(x) for x in numbers], dtype=torch.float64)
+        dist.all_reduce(values)
+        return values.tolist()
+
+    def total_mod_2_64(self, number: int) -> int:
+        """Sum of unsigned 64-bit numbers over all processes, mod 2^64."""
+        halves = torch.tensor([number % _HALF, number // _HALF])  # cannot overflow int64
+        dist.all_reduce(halves)
+        low, high = halves.tolist()
+        return (low + high * _HALF) % (1 << 64)
+
+    def agree(self, decision: object) -> object:
+        """The first process's object, on every process."""
+        box = [decision]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def barrier(self) -> None:
+        """Waits for every process."""
+        dist.barrier()
+
+
+def _threads(asked: int, processes: int) -> int:
+    # torchrun sets OMP_NUM_THREADS=1, which would leave most cores of a machine idle.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return asked or max(1, (cores or 1) // processes)
+
+
+@contextmanager
+def open_world(device: str = "auto", threads: int = 0) -> Iterator[World]:
+    """Joins the processes that torchrun started, or makes a world of one; leaves it at the end.
+
+    Args:
+        device: auto, cpu or cuda.
+        threads: CPU threads of this process; 0 shares the machine's cores evenly.
+
+    Raises:
+        Refused: cuda was asked for and is not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Refused("--device cuda: torch finds no CUDA device here")
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    torch.set_num_threads(_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    # Both kinds: small facts travel as CPU tensors also where the model is on a GPU.
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    chosen = torch.device("cpu")
+    if cuda:
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(chosen)
+    if "RANK" in os.environ:
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh(chosen.type, (dist.get_world_size(),), mesh_dim_names=("shard",))
+        yield World(dist.get_rank(), dist.get_world_size(), chosen, mesh)
+    finally:
+        dist.destroy_process_group()
+
+
+def build_model(config: ModelConfig, settings: TrainSettings, world: World) -> Transformer:
+    """The model, spread over the world and initialised; no process ever holds it whole.
+
+    Order matters: shape on the meta device, recomputation, compilation, sharding, memory, values.
+    Parameters are float32; on CUDA they are gathered and multiplied as bfloat16 while gradients
+    are reduced in float32. On CPU all is float32.
+    """
+    with torch.device("meta"):
+        model = Transformer(config)
+    for layer in model.layers:
+        layer.recompute = settings.activation_checkpoint
+        if settings.compile:
+            layer.compile()  # in place: a wrapper would change the parameters' names
+    policy = MixedPrecisionPolicy(cast_forward_inputs=False)  # the rotary angles stay float32
+    if world.device.type == "cuda":
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
+    for layer in model.layers:
+        fully_shard(layer, mesh=world.mesh, mp_policy=policy)
+    # Used last in the forward and first in the backward pass: not worth freeing in between.
+    fully_shard(
+        [model.norm, model.output],
+        mesh=world.mesh,
+        mp_policy=policy,
+        reshard_after_forward=False,
+    )
+    fully_shard(model, mesh=world.mesh, mp_policy=policy)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            # Gradients are summed: the loss is already divided by the tokens of all processes.
+            # A plain sum, since gloo has no pre-multiplied one.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    model.to_empty(device=world.device)
+    initialise(model, config.layers, settings.seed)
+    return model

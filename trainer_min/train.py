@@ -1,0 +1,270 @@
+"""The train loop, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+
+from trainer_min import checkpoint
+from trainer_min.config import SIZES, ModelConfig, TrainSettings
+from trainer_min.data import IGNORED, Corpus, differences, open_corpus, read
+from trainer_min.errors import Failed, Refused
+from trainer_min.log import RunLog, read_steps
+from trainer_min.model import Transformer
+from trainer_min.parallel import World, build_model
+from trainer_min.schedule import learning_rate, schedule_table
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended. Losses are mean nats a token; `held_out` has one a source."""
+
+    step: int
+    first_loss: float
+    last_loss: float
+    held_out: dict[str, float]
+
+
+def train(settings: TrainSettings, world: World) -> Summary:
+    """Trains to `steps` (or `stop_at`), from the start or from a checkpoint.
+
+    Raises:
+        Refused: the corpus or the checkpoint does not fit; nothing was written.
+        Failed: a loss or gradient was not finite; the checkpoints before it are untouched.
+    """
+    s = settings.resolved()
+    assert s.seq_len and s.batch and s.steps and s.lr and s.micro_batch and s.warmup is not None
+    corpus, config = _open(s, world)
+    weights = s.mixture()
+    order = corpus.order(seq_len=s.seq_len, seed=s.seed, split="train", weights=weights)
+    facts = _facts(s, config, corpus)
+    start, resumed = _where_to_start(s, facts, world)
+
+    model = build_model(config, s, world)
+    optimizer = _optimizer(model, s, world)
+    if resumed is not None:
+        checkpoint.load(resumed, model, optimizer)
+
+    if world.first:
+        s.out.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_atomically(s.out / "settings.json", s.model_dump_json(indent=1) + "\n")
+    log = RunLog(s.out, after=start, steps=s.steps, on=world.first)
+    for line in _opening(s, config, corpus, world, resumed):
+        log.say(line)
+    log.record("run", {"from_step": start, "processes": world.size, **facts})
+
+    model.train()
+    share = world.share(s.batch)
+    rows = math.ceil(s.batch / world.size)
+    end = min(s.steps, s.stop_at or s.steps)
+    saved = start
+    for step in range(start + 1, end + 1):
+        began = time.perf_counter()
+        offset = (step - 1) * s.batch
+        batch = read(order, range(offset + share.start, offset + share.stop), rows)
+        digest = world.total_mod_2_64(batch.digest)
+        (valid,) = world.total((batch.labels != IGNORED).sum())
+        inputs, labels = batch.inputs.to(world.device), batch.labels.to(world.device)
+
+        loss_sum = torch.zeros((), device=world.device)
+        for row in range(0, rows, s.micro_batch):
+            model.set_requires_gradient_sync(
+                s.sync_every_micro_batch or row + s.micro_batch >= rows
+            )
+            part = slice(row, row + s.micro_batch)
+            loss = summed_loss(model, inputs[part], labels[part])
+            (loss / valid).backward()
+            loss_sum += loss.detach()
+        norm = clip_grad_norm_(model.parameters(), s.clip)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+        mean, grad_norm = world.total(loss_sum)[0] / valid, float(norm)
+        if not (math.isfinite(mean) and math.isfinite(grad_norm)):
+            log.close()
+            raise Failed(
+                f"step {step}: loss {mean}, gradient norm {grad_norm}; weights were not changed. "
+                f"The last checkpoint is of step {saved}: --resume auto goes on from there"
+            )
+        lr = learning_rate(
+            step, peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.step()
+        optimizer.zero_grad()
+
+        seconds = time.perf_counter() - began
+        log.step(
+            {
+                "step": step,
+                "loss": mean,
+                "grad_norm": grad_norm,
+                "lr": lr,
+                "tokens": step * s.batch * s.seq_len,
+                "tokens_per_s": valid / seconds,
+                "seconds": seconds,
+                "digest": f"{digest:016x}",
+            },
+            last=step == end,
+        )
+        if step == end or (s.save_every and step % s.save_every == 0):
+            checkpoint.save(
+                s.out / "checkpoints", step, model, optimizer, facts, world, keep=s.keep
+            )
+            saved = step
+
+    held_out = held_out_losses(model, corpus, s, world) if end == s.steps else {}
+    summary = _summary(log, corpus, max(start, end), held_out)
+    log.close()
+    return summary
+
+
+def summed_loss(model: Transformer, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy in nats, float32, summed over the labels that are not `IGNORED`."""
+    logits = model(inputs).flatten(0, 1).float()
+    return F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+@torch.no_grad()
+def held_out_losses(
+    model: Transformer, corpus: Corpus, s: TrainSettings, world: World
+) -> dict[str, float]:
+    """Mean loss a token on each source's first held-out sequences, in nats.
+
+    Sources whose held-out part is shorter than one sequence are left out.
+    """
+    assert s.seq_len and s.micro_batch
+    model.eval()
+    losses = {}
+    for source in sorted(corpus.manifest.sources):
+        count = min(s.eval_sequences, corpus.windows(source, "valid", s.seq_len))
+        if not count:
+            continue
+        order = corpus.order(seq_len=s.seq_len, seed=s.seed, split="valid", weights={source: 1.0})
+        rows = math.ceil(count / world.size)
+        batch = read(order, world.share(count), rows)
+        total = torch.zeros((), device=world.device)
+        for row in range(0, rows, s.micro_batch):
+            part = slice(row, row + s.micro_batch)
+            inputs, labels = batch.inputs[part], batch.labels[part]
+            total += summed_loss(model, inputs.to(world.device), labels.to(world.device))
+        loss, valid = world.total(total, (batch.labels != IGNORED).sum())
+        losses[source] = loss / valid
+    model.train()
+    return losses
+
+
+def _open(s: TrainSettings, world: World) -> tuple[Corpus, ModelConfig]:
+    size = SIZES[s.model]
+    corpus = open_corpus(s.corpus)
+    rows = s.vocab_size or size.vocab_size or corpus.manifest.vocab_size
+    found: object = None
+    if world.first:  # one process reads the shards, all hear the result
+        found = differences(
+            corpus,
+            vocab_size=rows,
+            padded=s.vocab_size is not None,
+            seq_len=s.seq_len or size.seq_len,
+            weights=s.mixture(),
+            verify=s.verify_shards,
+        )
+    found = world.agree(found)
+    if found:
+        assert isinstance(found, list)
+        raise Refused("\n  ".join([f"{corpus.root} does not fit this run:", *found]))
+    return corpus, size.model(rows)
+
+
+def _facts(s: TrainSettings, config: ModelConfig, corpus: Corpus) -> dict[str, Any]:
+    """What must be the same when a run goes on; all else may change (processes, micro-batch...)."""
+    recipe = (
+        "seq_len batch steps lr warmup min_lr_ratio weight_decay decay beta1 beta2 adam_eps "
+        "clip seed weights"
+    ).split()
+    return {
+        **{f"model.{name}": value for name, value in config.model_dump().items()},
+        **{name: getattr(s, name) for name in recipe},
+        **corpus.facts(),
+    }
+
+
+def _where_to_start(
+    s: TrainSettings, facts: dict[str, Any], world: World
+) -> tuple[int, Path | None]:
+    folder = s.out / "checkpoints"
+    path = checkpoint.newest(folder) if s.resume in ("auto", "never") else Path(s.resume)
+    if path is None:
+        return 0, None
+    if s.resume == "never":
+        raise Refused(f"{s.out} holds {path.name} already: --resume auto goes on, or another --out")
+    step, saved = checkpoint.read_facts(path)
+    if found := checkpoint.differences(saved, facts):
+        raise Refused("\n  ".join([f"{path} is of another run:", *found]))
+    world.barrier()  # none writes before all have read
+    return step, path
+
+
+def _optimizer(model: Transformer, s: TrainSettings, world: World) -> AdamW:
+    decayed = [p for p in model.parameters() if p.dim() > 1 or s.decay == "all"]
+    spared = [p for p in model.parameters() if p.dim() == 1 and s.decay != "all"]
+    groups = [
+        {"params": decayed, "weight_decay": s.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    return AdamW(
+        [group for group in groups if group["params"]],
+        lr=s.lr or 0.0,
+        betas=(s.beta1, s.beta2),
+        eps=s.adam_eps,
+        fused=world.device.type == "cuda",
+    )
+
+
+def _opening(
+    s: TrainSettings, config: ModelConfig, corpus: Corpus, world: World, resumed: Path | None
+) -> list[str]:
+    assert s.seq_len and s.batch and s.steps and s.lr and s.warmup is not None
+    shares = s.mixture() or {n: v.proportion for n, v in corpus.manifest.sources.items()}
+    total = sum(shares.values())
+    device = world.device.type
+    return [
+        f"model {s.model}: {config.parameters():,} parameters, vocabulary {config.vocab_size:,}, "
+        f"{'bfloat16 with float32 reduction' if device == 'cuda' else 'float32'}",
+        f"world: {world.size} process{'es' * (world.size > 1)} on {device}, "
+        f"{torch.get_num_threads()} threads each",
+        f"step: {s.batch} sequences of {s.seq_len} = {s.batch * s.seq_len:,} tokens; "
+        f"run: {s.steps:,} steps, {s.steps * s.batch * s.seq_len:,} tokens",
+        "sequences per source: "
+        + ", ".join(f"{name} {share / total:.1%}" for name, share in shares.items() if share),
+        f"AdamW ({s.beta1}, {s.beta2}), eps {s.adam_eps:g}, decay {s.weight_decay} "
+        f"({s.decay}), clip {s.clip}, seed {s.seed}",
+        *schedule_table(peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio),
+        f"resumed from {resumed}" if resumed else "from the start",
+    ]
+
+
+def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float]) -> Summary:
+    losses = {record["step"]: record["loss"] for record in read_steps(log.path)}
+    first, last = losses.get(1, math.nan), losses.get(step, math.nan)
+    summary = Summary(step, first, last, held_out)
+    log.record("end", {"step": step, "first_loss": first, "last_loss": last, "held_out": held_out})
+    vocabulary = corpus.manifest.vocab_size
+    log.say(
+        f"training loss: {first:.4f} at step 1, {last:.4f} at step {step} "
+        f"(uniform guessing over {vocabulary:,} ids: {math.log(vocabulary):.4f})"
+    )
+    for source, loss in held_out.items():
+        facts = corpus.manifest.sources[source]
+        bits = loss / math.log(2) * facts.valid_tokens / facts.valid_text_bytes
+        log.say(f"held-out loss {source}: {loss:.4f} nats a token, {bits:.4f} bits a byte of text")
+    return summary
