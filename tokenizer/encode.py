@@ -47,8 +47,7 @@ PROBES: tuple[str, ...] = (
 class Verification:
     """How a backend's ids compare with SentencePiece's: counts, and the first difference.
 
-    `first_mismatch` is the number of the first text that differs and an excerpt around the place;
-    `error` says why a text could not be encoded at all.
+    `first_mismatch` is the number of the first text that differs, the place and both ids there.
     """
 
     backend: str
@@ -111,6 +110,7 @@ class Encoder:
             raise ValueError(f"SentencePiece refuses the model: {error}") from error
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= MAX_VOCAB_SIZE else np.uint32)
         self._breaks = self.model.breaks()
+        self._chunk = CHUNK
         # Whole texts go to the first, parts after the first part to the second.
         self._kitoken: tuple[Any, Any] | None = None
         self._continuation: Any = None
@@ -138,11 +138,15 @@ class Encoder:
         except Exception as error:  # noqa: BLE001
             return f"kitoken refuses the model: {error}"
         self.backend = "kitoken"
-        result = self._compare(PROBES)
-        return None if result.exact else f"it differs from SentencePiece: {result.first_mismatch}"
+        # Whole, and cut at every place where a long text might be.
+        for self._chunk in (1, CHUNK):
+            result = self._compare(PROBES)
+            if not result.exact:
+                return f"it differs from SentencePiece: {result.first_mismatch}"
+        return None
 
     def _fall_back(self, reason: str) -> None:
-        self._kitoken = None
+        self._kitoken, self._chunk = None, CHUNK
         self.backend, self.reason = "sentencepiece", reason
 
     @property
@@ -179,7 +183,7 @@ class Encoder:
         Raises:
             ValueError: the text holds a lone surrogate and so is no Unicode text.
         """
-        if len(text) <= CHUNK or self._breaks is None:
+        if len(text) <= self._chunk or self._breaks is None:
             return self._array(self._encode(text, first=True))
         parts = [
             self._array(self._encode(part, first=number == 0))
@@ -196,9 +200,7 @@ class Encoder:
         values = np.asarray(ids, dtype=np.int64)
         outside = values[(values < 0) | (values >= self.vocab_size)]
         if outside.size:
-            raise ValueError(
-                f"id {outside[0]} is outside the vocabulary of {self.vocab_size}"
-            )
+            raise ValueError(f"id {outside[0]} is outside the vocabulary of {self.vocab_size}")
         return str(self._sentencepiece.decode(values.tolist()))
 
     def pieces(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> list[str]:
@@ -254,11 +256,11 @@ class Encoder:
         return np.array(ids, dtype=self.dtype)
 
     def _parts(self, text: str) -> Iterator[str]:
-        """Cuts a text into parts of about CHUNK characters at the model's breaks."""
+        """Cuts a text into parts of about `_chunk` characters at the model's breaks."""
         assert self._breaks is not None
         start = 0
         while start < len(text):
-            found = self._breaks.search(text, min(start + CHUNK, len(text)))
+            found = self._breaks.search(text, min(start + self._chunk, len(text)))
             # A part that would be cut at its own start is the rest of the text.
             end = found.start() if found else len(text)
             yield text[start:end]
@@ -280,6 +282,4 @@ def _difference(got: npt.NDArray[Any], expected: npt.NDArray[Any]) -> str:
     shared = min(got.size, expected.size)
     unequal = np.flatnonzero(got[:shared] != expected[:shared])
     at = int(unequal[0]) if unequal.size else shared
-    return (
-        f"at token {at} {got[at : at + 4].tolist()} instead of {expected[at : at + 4].tolist()}"
-    )
+    return f"at token {at} {got[at : at + 4].tolist()} instead of {expected[at : at + 4].tolist()}"

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from tokenizer.files import read_bytes
 from tokenizer.manifest import Canary
@@ -26,7 +30,8 @@ SPACE = "\u2581"
 # Digits, space runs, accents, scripts, byte fallback, control characters and a literal `</s>`:
 # whatever two tokenizers can differ in shows here.
 CANARY_TEXT = (
-    "In 2023, 1.4T tokens:  x = f(3.14)\n\tdéjà vu, Überraschung, Москва, żółw, 東京 \U0001f999 </s>"
+    "In 2023, 1.4T tokens:  x = f(3.14)\n\t"
+    "déjà vu, Überraschung, Москва, żółw, 東京 \U0001f999 </s>"
 )
 
 _FIELD = descriptor_pb2.FieldDescriptorProto

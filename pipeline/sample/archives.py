@@ -110,7 +110,9 @@ def record(
 
 
 def warcinfo(file: str) -> bytes:
-    fields = "Software-Info: llama-corpus sample\r\nExtracted-Date: Fri, 17 Jan 2020 12:33:39 GMT\r\n"
+    fields = (
+        "Software-Info: llama-corpus sample\r\nExtracted-Date: Fri, 17 Jan 2020 12:33:39 GMT\r\n"
+    )
     return record(
         "warcinfo",
         None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,7 @@ from pipeline.sample.archives import Archive
 from pipeline.sample.documentation import MODULES, DocArticle, docstring_articles, module_pages
 from pipeline.sample.mediawiki import WikiPage, write_dump
 from pipeline.sample.pages import WebPage, docstring_page, module_page, written_pages
-from pipeline.sample.texts import LANGUAGES, TEXTS, Article, LanguageText, load
+from pipeline.sample.texts import TEXTS, Article, LanguageText, load
 from pipeline.sample.traps import Key, Trap, write_key
 from pipeline.sample.wikitext import article_page, documentation_page
 
@@ -28,6 +30,7 @@ WARC_FILES = 2
 _WARC_SHARE = 0.4  # of a language's own pages; the rest are WET
 _CITED_SHARE = 0.25  # of the web pages that the Wikipedia of the language may cite
 _PACKING = {"da": "7z", "hr": "xml", "sl": "gz", "sr": "7z"}  # the others are multistream
+_TAG = re.compile(r"<[^<>]*>")
 _CRAWL = "commoncrawl/{kind}/CC-MAIN-20200117123339-20200117153339-{number:05}.{suffix}"
 
 
@@ -60,7 +63,9 @@ def build(out: Path, seed: int = 0, scale: float = 1.0, texts: Path = TEXTS) -> 
     info.key.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     documents = _documents(scale)
-    modules, info.modules_missing = module_pages(MODULES[: max(2, round(len(MODULES) * scale))], out)
+    modules, info.modules_missing = module_pages(
+        MODULES[: max(2, round(len(MODULES) * scale))], out
+    )
 
     wet, warc = _web_pages(languages, documents.web, modules, seed, scale)
     traps = [*_write_wet(out, wet, languages, seed), *_write_warc(out, warc, languages, seed)]
@@ -121,20 +126,16 @@ def _write_wet(
     queue = [*pages]
     rng.shuffle(queue)
     for group in planted:  # in between, but a group's pages in their own order
-        for place, page in zip(
-            sorted(rng.sample(positions, len(group.pages))), group.pages, strict=True
-        ):
-            queue.insert(place, page)
+        spots = sorted(rng.sample(positions, len(group.pages)))
+        for spot, page in zip(spots, group.pages, strict=True):
+            queue.insert(spot, page)
     where: dict[tuple[str, str], archives.Place] = {}
     for i, page in enumerate(queue):
         where[page.url, page.date] = ordinary[i % WET_FILES].add(archives.conversion(page))
-    traps = []
+    traps: list[Trap] = []
     for group in planted:
-        if group.pages:
-            last = group.pages[-1]
-            place = where[last.url, last.date]
-        update = {"file": place.file, "offset": place.offset, "length": place.length}
-        traps.append(group.trap.model_copy(update=update))
+        last = group.pages[-1]
+        traps += group.placed(where[last.url, last.date])
     traps += content_traps.boilerplate_lines(pages, ordinary[0].name)
     traps += record_traps.plant_wet(damaged, languages, Random(f"{seed}/wet/damaged"))
     for file in files:
@@ -214,7 +215,7 @@ def _articles(text: LanguageText, cited: list[str], budget: int, rng: Random) ->
 
 def _describe(info: SampleInfo, web: list[WebPage], traps: list[Trap]) -> None:
     for page in web:
-        text = page.markup if page.markup is not None else page.text()
+        text = page.text() if page.markup is None else html.unescape(_TAG.sub("", page.markup))
         size = info.text_bytes.get(page.language, 0)
         info.text_bytes[page.language] = size + len(text.encode())
     info.web_pages = len(web)
@@ -222,11 +223,11 @@ def _describe(info: SampleInfo, web: list[WebPage], traps: list[Trap]) -> None:
     for trap in traps:
         counts[trap.kind] += trap.count
     info.traps = dict(counts)
+    dumps = [
+        path for room in ("commoncrawl", "wikipedia") for path in (info.root / room).rglob("*")
+    ]
     info.files = {
-        str(path.relative_to(info.root)): path.stat().st_size
-        for path in sorted(info.root.rglob("*"))
+        path.relative_to(info.root).as_posix(): path.stat().st_size
+        for path in [info.key, *sorted(dumps)]
         if path.is_file()
     }
-
-
-__all__ = ["LANGUAGES", "SampleInfo", "build"]

@@ -1,4 +1,4 @@
-"""Traps that are sound records with unwanted content: copies, spam, mixtures, noise, short pages."""
+"""Traps that are sound records of unwanted pages: copies, spam, mixtures, noise, stubs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from pipeline.sample.archives import Place
 from pipeline.sample.pages import WebPage, date
 from pipeline.sample.texts import LanguageText
 from pipeline.sample.traps import Must, Trap
@@ -49,10 +50,25 @@ _GIBBERISH = (
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A trap and the pages that make it; the trap's `file` is that of the last page."""
+    """Pages and the traps that they make; `placed` says where the last page has come to lie."""
 
-    trap: Trap
     pages: tuple[WebPage, ...]
+    traps: tuple[Trap, ...]
+
+    def placed(self, place: Place) -> list[Trap]:
+        where = {"file": place.file, "offset": place.offset, "length": place.length}
+        return [trap.model_copy(update=where) for trap in self.traps]
+
+
+def _trap(
+    kind: str,
+    must: Must,
+    *steps: str,
+    url: str | None = None,
+    any_of: tuple[str, ...] = (),
+    group: tuple[str, ...] = (),
+) -> Trap:
+    return Trap(kind=kind, must=must, steps=steps, file="", url=url, any_of=any_of, group=group)
 
 
 def content_traps(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
@@ -93,7 +109,7 @@ def exact_duplicates(texts: dict[str, LanguageText], rng: Random) -> Iterator[Pl
             group=tuple(p.url for p in pages),
             count=len(copies),
         )
-        yield Planted(trap, pages)
+        yield Planted(pages, (trap,))
 
 
 def recrawls(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
@@ -103,12 +119,12 @@ def recrawls(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
         news = text.paragraph(rng)
         newer = replace(older, date=date(rng, 2020), body=(*older.body, news))
         pages = (older, newer) if i % 2 else (newer, older)  # either may come first in the dump
-        common = {"steps": (URL_DEDUP,), "file": "", "url": older.url, "group": (older.url,)}
-        yield Planted(Trap(kind="recrawl of a URL", must=Must.ONE_OF_GROUP, **common), pages)
-        newest = Trap(
-            kind="recrawl: newest is kept", must=Must.NEWEST_OF_GROUP, any_of=(news,), **common
-        )
-        yield Planted(newest, ())
+        url, group = older.url, (older.url,)
+        one = _trap("recrawl of a URL", Must.ONE_OF_GROUP, URL_DEDUP, url=url, group=group)
+        kind = "recrawl: newest is kept"
+        new = (news,)
+        newest = _trap(kind, Must.NEWEST_OF_GROUP, URL_DEDUP, url=url, group=group, any_of=new)
+        yield Planted(pages, (one, newest))
 
 
 def near_duplicates(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
@@ -132,7 +148,7 @@ def near_duplicates(texts: dict[str, LanguageText], rng: Random) -> Iterator[Pla
             lines=shared,
             note="line dedup takes the shared lines; the page may stay with its three own ones",
         )
-        yield Planted(trap, (page, near))
+        yield Planted((page, near), (trap,))
 
 
 def spam(rng: Random) -> Iterator[Planted]:
@@ -140,10 +156,8 @@ def spam(rng: Random) -> Iterator[Planted]:
         words = _SPAM_WORDS[language].split()
         body = tuple(" ".join(rng.choices(words, k=24)) for _ in range(8))
         page = WebPage(f"https://spam.traps.example/{i}", date(rng), language, body[0][:40], body)
-        trap = Trap(
-            kind="keyword spam", must=Must.TAIL, steps=(PERPLEXITY,), file="", url=page.url
-        )
-        yield Planted(trap, (page,))
+        trap = _trap("keyword spam", Must.TAIL, PERPLEXITY, LANGUAGE, url=page.url)
+        yield Planted((page,), (trap,))
 
 
 def mixtures(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
@@ -152,10 +166,8 @@ def mixtures(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
             texts[language].paragraph(rng, 2, 2) for _ in range(2) for language in languages
         )
         page = WebPage(f"https://mixed.traps.example/{i}", date(rng), "en", f"Mix {i}", body)
-        trap = Trap(
-            kind="mixed languages", must=Must.REJECTED, steps=(LANGUAGE,), file="", url=page.url
-        )
-        yield Planted(trap, (page,))
+        trap = _trap("mixed languages", Must.REJECTED, LANGUAGE, url=page.url)
+        yield Planted((page,), (trap,))
 
 
 def gibberish(rng: Random) -> Iterator[Planted]:
@@ -163,8 +175,8 @@ def gibberish(rng: Random) -> Iterator[Planted]:
         words = ["".join(rng.choices(letters, k=rng.randint(2, 12))) for _ in range(400)]
         body = tuple(" ".join(words[k : k + 40]) for k in range(0, 400, 40))
         page = WebPage(f"https://noise.traps.example/{i}", date(rng), "en", words[0], body)
-        trap = Trap(kind="gibberish", must=Must.REJECTED, steps=(LANGUAGE,), file="", url=page.url)
-        yield Planted(trap, (page,))
+        trap = _trap("gibberish", Must.REJECTED, LANGUAGE, url=page.url)
+        yield Planted((page,), (trap,))
 
 
 def short_pages(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted]:
@@ -173,14 +185,8 @@ def short_pages(texts: dict[str, LanguageText], rng: Random) -> Iterator[Planted
         page = WebPage(f"https://short.traps.example/{i}", date(rng), language, "404", (line,))
         if len(page.text()) >= _SHORT:
             continue
-        trap = Trap(
-            kind="too short page",
-            must=Must.REJECTED,
-            steps=(EXTRACT, LINE_DEDUP),
-            file="",
-            url=page.url,
-        )
-        yield Planted(trap, (page,))
+        trap = _trap("too short page", Must.REJECTED, EXTRACT, LINE_DEDUP, url=page.url)
+        yield Planted((page,), (trap,))
 
 
 def boilerplate_lines(pages: Sequence[WebPage], file: str) -> Iterator[Trap]:
@@ -190,16 +196,16 @@ def boilerplate_lines(pages: Sequence[WebPage], file: str) -> Iterator[Trap]:
         users = [p for p in pages if p.frame is frame]
         if len(users) < 3:
             continue
-        footer = frame.foot(users[0].number, int(users[0].date[:4]))
-        for line in (*frame.menu, frame.cookies, footer):
+        feet = {len(str(p.number)): frame.foot(p.number, int(p.date[:4])) for p in users}
+        repeated = [("boilerplate line", line) for line in (*frame.menu, frame.cookies)]
+        repeated += [("footer that differs in digits", feet[digits]) for digits in sorted(feet)]
+        for kind, line in repeated:
             yield Trap(
-                kind="footer that differs in digits" if line == footer else "boilerplate line",
+                kind=kind,
                 must=Must.LINES_ONCE,
                 steps=(LINE_DEDUP,),
                 file=file,
                 url=users[0].url,
                 lines=(line,),
-                note=f"on {len(users)} pages",
+                note=f"the site has {len(users)} pages",
             )
-
-

@@ -2,9 +2,9 @@
 
 Two kinds. `module_pages` are the HTML pages that `pydoc` renders for modules of the standard
 library, each imported in a child process from a fixed list. `docstring_articles` reads docstrings
-out of source files with `ast`, without importing, from the standard library and from those installed
-distributions whose metadata states a permissive licence. Nothing of it is kept in this project: the
-text stays under the work folder of the run, under the licence of its package.
+out of source files with `ast`, without importing, from the standard library and from those
+installed distributions whose metadata states a permissive licence. Nothing of it is kept in this
+project: the text stays under the work folder of the run, under the licence of its package.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULES = tuple(
-    """abc argparse base64 bdb binascii bisect bz2 calendar cgi cmath cmd code codecs codeop
+_NAMES = """
+    abc argparse base64 bdb binascii bisect bz2 calendar cgi cmath cmd code codecs codeop
     colorsys compileall concurrent.futures contextlib contextvars copy copyreg csv dataclasses
     datetime difflib dis doctest email email.message enum filecmp fileinput fnmatch fractions
     ftplib functools gettext glob graphlib gzip hashlib heapq hmac html html.parser http.cookies
@@ -32,8 +32,9 @@ MODULES = tuple(
     selectors shelve shlex shutil statistics string struct subprocess symtable tarfile tempfile
     textwrap threading timeit token tokenize trace traceback tracemalloc types unicodedata
     urllib.parse uuid warnings wave weakref xml.etree.ElementTree xml.sax xmlrpc.client zipfile
-    zlib zoneinfo""".split()
-)
+    zlib zoneinfo
+"""
+MODULES = tuple(_NAMES.split())
 """Modules whose import neither prints nor opens a window; one that a Python lacks is left out.
 `os`, `sys` and `site` are not among them: their pages show the environment and paths."""
 
@@ -61,7 +62,7 @@ with open(sys.argv[2], 'w', encoding='utf-8') as out:
     json.dump([pages, missing], out)
 """
 _FILE_LINK = re.compile(r'<a href="file:[^"]*">[^<]*</a>')
-_ADDRESS = re.compile(r"(?: |&nbsp;)at(?: |&nbsp;)0x[0-9a-fA-F]+")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class DocumentationError(RuntimeError):
@@ -106,8 +107,11 @@ def module_pages(modules: tuple[str, ...], scratch: Path) -> tuple[dict[str, str
 
 
 def _impersonal(html: str) -> str:
-    """Without the path of the source file and without memory addresses, which vary by machine."""
-    return _ADDRESS.sub("", _FILE_LINK.sub("", html))
+    """Without source paths and memory addresses, which vary, and with common blanks.
+
+    pydoc sets docstrings with `&nbsp;` alone, by which no language identifier sees a word.
+    """
+    return _ADDRESS.sub("", _FILE_LINK.sub("", html).replace("&nbsp;", " "))
 
 
 def licence(distribution: str) -> str | None:
@@ -186,7 +190,7 @@ def _package_articles(package: str, folder: Path) -> Iterator[DocArticle]:
 
 
 def reflow(text: str) -> Iterator[str]:
-    """Lines as a web page would show them: prose joined to one line, code and tables as they are."""
+    """Lines as a web page shows them: prose joined to one line, code and tables as they are."""
     for block in re.split(r"\n\s*\n", text):
         lines = [line for line in block.splitlines() if line.strip()]
         indents = {len(line) - len(line.lstrip()) for line in lines}

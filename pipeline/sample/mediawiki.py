@@ -141,9 +141,7 @@ def multistream(
 ) -> list[bytes]:
     """bz2 streams: the header, then `per_stream` pages each, then the footer."""
     elements = [page_xml(page, i, version) for i, page in enumerate(pages, 1)]
-    groups = [
-        "".join(elements[i : i + per_stream]) for i in range(0, len(elements), per_stream)
-    ]
+    groups = ["".join(elements[i : i + per_stream]) for i in range(0, len(elements), per_stream)]
     return [bz2.compress(t.encode()) for t in (header(language, version), *groups, FOOTER)]
 
 

@@ -19,13 +19,14 @@ BOMB = 512 * 2**20
 """Bytes that the bombs expand to: far more than any page, and than a worker should hold."""
 
 _BLOCK = b"boom " * 200_000 + b"\n"
-_CHARSETS = (  # language, encoding of the bytes, HTTP charset, charset in the page
-    ("ru", "windows-1251", "windows-1251", None),
-    ("cs", "iso-8859-2", None, "iso-8859-2"),
-    ("uk", "koi8-u", "KOI8-U", None),
-    ("fr", "iso-8859-15", "ISO-8859-15", "iso-8859-15"),
-    ("pl", "utf-16", "utf-16", None),
-    ("de", "windows-1252", "iso-8859-1", None),  # what browsers do: latin-1 means windows-1252
+_CHARSETS = (  # language, encoding of the bytes, HTTP charset, charset in the page, last words
+    ("ru", "windows-1251", "windows-1251", None, "Конец страницы."),
+    ("cs", "iso-8859-2", None, "iso-8859-2", "Příliš žluťoučký kůň."),
+    ("uk", "koi8-u", "KOI8-U", None, "Кінець її сторінки."),
+    ("fr", "iso-8859-15", "ISO-8859-15", "iso-8859-15", "Une œuvre à 5 €."),
+    ("pl", "utf-16", "utf-16", None, "Zażółć gęślą jaźń."),
+    # As browsers do: who says latin-1 means windows-1252.
+    ("de", "windows-1252", "iso-8859-1", None, "Das „Ende“ – für 5 €."),
 )
 
 
@@ -44,7 +45,15 @@ class Planter:
         self.pages += 1
         return plain_page("records", f"{kind}/{self.pages}", self.texts[language], self.rng)
 
-    def trap(self, kind: str, must: Must, place: Place, page: WebPage, *any_of: str) -> None:
+    def trap(
+        self,
+        kind: str,
+        must: Must,
+        place: Place,
+        page: WebPage | None = None,
+        *any_of: str,
+        note: str = "",
+    ) -> None:
         self.traps.append(
             Trap(
                 kind=kind,
@@ -53,22 +62,25 @@ class Planter:
                 file=place.file,
                 offset=place.offset,
                 length=place.length,
-                url=page.url,
+                url=page.url if page else None,
                 any_of=any_of,
+                note=note,
             )
         )
 
-    def survivor(self, kind: str) -> None:
+    def survivor(self, after: str) -> None:
         """A sound page: that it is kept shows that the reader went on after the damage."""
         page = self.page("survivor")
         place = self.archive.add(self.sound(page))
-        self.trap(f"page after: {kind}", Must.KEPT, place, page, last_words(page))
+        words = last_words(page)
+        self.trap("page after an odd record", Must.KEPT, place, page, words, note=f"after: {after}")
 
     def damaged(
-        self, kind: str, must: Must, member: bytes, page: WebPage, *any_of: str
+        self, kind: str, must: Must, member: bytes, page: WebPage, *any_of: str, note: str = ""
     ) -> None:
-        self.trap(kind, must, self.archive.add_raw(member), page, *any_of)
-        self.survivor(kind)
+        """One trap and, after it, a sound page; `note` is what tells it from others of its kind."""
+        self.trap(kind, must, self.archive.add_raw(member), page, *any_of, note=note)
+        self.survivor(f"{kind}, {note}" if note else kind)
 
 
 def last_words(page: WebPage) -> str:
@@ -96,7 +108,8 @@ def plant_wet(archive: Archive, texts: dict[str, LanguageText], rng: Random) -> 
     for name in ("WARC-Target-URI", "WARC-Date", "WARC-Record-ID", "Content-Length"):
         page = plant.page("missing")
         lacking = _without(archives.conversion(page), name)
-        plant.damaged(f"no {name}", Must.ACCOUNTED, archives.gzip_member(lacking), page)
+        member = archives.gzip_member(lacking)
+        plant.damaged("missing header", Must.ACCOUNTED, member, page, note=name)
     for url in ("http://[x", "http://[::1", "https://exa mple/\u00e4?%zz"):
         page = replace(plant.page("url"), url=url)
         sound = archives.conversion(replace(page, url="https://placeholder.example/"))
@@ -121,7 +134,8 @@ def plant_wet(archive: Archive, texts: dict[str, LanguageText], rng: Random) -> 
     line = b"word " * 400_000
     member = archives.gzip_member(archives.conversion(page, line))
     plant.damaged("line of two megabytes", Must.ACCOUNTED, member, page)
-    archive.add_raw(b"\x00" * 100 + b"not gzip at all")
+    place = archive.add_raw(b"\x00" * 100 + b"not gzip at all")
+    plant.trap("bytes that are no record", Must.UNREADABLE, place)
     return plant.traps
 
 
@@ -130,36 +144,38 @@ def plant_warc(archive: Archive, texts: dict[str, LanguageText], rng: Random) ->
     archive.add(archives.warcinfo(archive.name))
     plant = Planter(archive, texts, rng, lambda p: archives.response(p, p.html().encode()))
 
-    def kept(kind: str, page: WebPage, record: bytes) -> None:
+    def kept(kind: str, note: str, page: WebPage, record: bytes) -> None:
         member = archives.gzip_member(record)
-        plant.damaged(kind, Must.KEPT, member, page, last_words(page))
+        plant.damaged(kind, Must.KEPT, member, page, last_words(page), note=note)
 
     for coding in ("chunked", "gzip", "deflate", "gzip and chunked"):
         page = plant.page("coding")
         body, headers = _coded(page.html().encode(), coding)
-        kept(f"body: {coding}", page, archives.response(page, body, headers=headers))
+        kept("coded body", coding, page, archives.response(page, body, headers=headers))
     page = plant.page("coding")
     claims = (("Transfer-Encoding", "chunked"), ("Content-Encoding", "gzip"))
     plain = archives.response(page, page.html().encode(), headers=claims)
-    kept("body: coding claimed, not used", page, plain)
+    kept("coded body", "coding claimed, not used", page, plain)
     page = plant.page("chunks")
     cut = archives.chunked(page.html().encode())[:-5]
     unfinished = archives.response(page, cut, headers=claims[:1])
-    kept("body: last chunk missing", page, unfinished)
-    for language, encoding, in_http, in_page in _CHARSETS:
+    kept("coded body", "last chunk missing", page, unfinished)
+    for language, encoding, in_http, in_page, words in _CHARSETS:
         page = plant.page("charset", language)
+        page = replace(page, body=(*page.body, words))
         body = page.html(in_page).encode(encoding, errors="xmlcharrefreplace")
         media = f"text/html; charset={in_http}" if in_http else "text/html"
-        kept(f"charset {encoding}", page, archives.response(page, body, content_type=media))
+        kept("charset", encoding, page, archives.response(page, body, content_type=media))
 
     for status in ("404 Not Found", "500 Internal Server Error", "301 Moved Permanently"):
         page = plant.page("status")
         answer = archives.response(page, page.html().encode(), status)
-        plant.damaged("error status", Must.REJECTED, archives.gzip_member(answer), page)
+        member = archives.gzip_member(answer)
+        plant.damaged("error status", Must.REJECTED, member, page, note=status)
     for media, start in (("image/png", b"\x89PNG\r\n\x1a\n"), ("application/pdf", b"%PDF-1.4\n")):
         page = plant.page("media")
         answer = archives.response(page, start + bytes(range(256)) * 8, content_type=media)
-        plant.damaged("no HTML", Must.REJECTED, archives.gzip_member(answer), page)
+        plant.damaged("no HTML", Must.REJECTED, archives.gzip_member(answer), page, note=media)
     page = plant.page("revisit")
     again = archives.revisit(page, plant.page("revisit"))
     plant.damaged("revisit", Must.NO_DOCUMENT, archives.gzip_member(again), page)

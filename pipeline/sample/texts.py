@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-LANGUAGES = tuple("bg ca cs da de en es fr hr hu it nl pl pt ro ru sl sr sv uk".split())
+_CODES = "bg ca cs da de en es fr hr hu it nl pl pt ro ru sl sr sv uk"
+LANGUAGES = tuple(_CODES.split())
 """The 20 Wikipedia languages of LLaMA-1 (arXiv 2302.13971, section 2.1)."""
 
 TEXTS = Path(__file__).parent / "texts"

@@ -49,16 +49,20 @@ class Trap(BaseModel):
     must: Must = Field(description="what a sound run does")
     steps: tuple[str, ...] = Field(description="directories of the run in which it shows")
     file: str = Field(description="raw file, below the sample's folder")
-    offset: int | None = Field(None, description="first byte of the record in the raw file")
-    length: int | None = Field(None, description="bytes of the record in the raw file")
-    url: str | None = Field(None, description="URL of the page")
-    language: str | None = Field(None, description="language of the dump")
-    title: str | None = Field(None, description="title of the article")
-    any_of: tuple[str, ...] = Field((), description="texts; see `must`")
-    lines: tuple[str, ...] = Field((), description="whole lines; see `must`")
-    group: tuple[str, ...] = Field((), description="URLs of pages with one content or one URL")
-    count: int = Field(1, description="how many this entry counts for: the copies beyond the first")
-    note: str = Field("", description="what else to expect")
+    offset: int | None = Field(default=None, description="first byte of the record in the raw file")
+    length: int | None = Field(default=None, description="bytes of the record in the raw file")
+    url: str | None = Field(default=None, description="URL of the page")
+    language: str | None = Field(default=None, description="language of the dump")
+    title: str | None = Field(default=None, description="title of the article")
+    any_of: tuple[str, ...] = Field(default=(), description="texts; see `must`")
+    lines: tuple[str, ...] = Field(default=(), description="whole lines; see `must`")
+    group: tuple[str, ...] = Field(
+        default=(), description="URLs of pages with one content or one URL"
+    )
+    count: int = Field(
+        default=1, description="how many this entry counts for: the copies beyond the first"
+    )
+    note: str = Field(default="", description="what else to expect")
 
     def place(self) -> str:
         """Where to look, for a person."""

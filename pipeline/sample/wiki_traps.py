@@ -27,7 +27,11 @@ _VALUES = (  # language, wikitext, texts of which one must be there
     ("en", "The {{nihongo|Tokyo Tower|東京タワー|Tōkyō tawā}} is red.", "The Tokyo Tower"),
     ("en", "It weighs {{val|3.5|u=kg}} when empty.", "weighs 3.5 kg"),
     ("de", "Der Weg nach Zelmar heißt {{lang|fr|chemin du sel}} und ist alt.", "chemin du sel"),
-    ("de", "In Zelmar leben {{formatnum:98765}} Menschen.", "98765|98.765|98,765|98\u202f765|98 765"),
+    (
+        "de",
+        "In Zelmar leben {{formatnum:98765}} Menschen.",
+        "98765|98.765|98,765|98\u202f765|98 765",
+    ),
     ("fr", "La route de Zelmar mesure {{unité|5|km}} de long.", "mesure 5 km de long"),
     ("fr", "On dit {{lang|en|slow train}} au village.", "On dit slow train au"),
     ("es", "El camino a Zelmar mide {{unidad|5|km}} de largo.", "mide 5 km de largo"),
@@ -78,7 +82,8 @@ def planted_pages(
     for number, (kind, wikitext, gone) in enumerate(_MARKUP):
         names_of = {"n": number, "file": names.file, "category": names.category}
         marks.append(f"{text.paragraph(rng, 1, 2)} {wikitext.format(**names_of)}")
-        traps.append(trap(f"markup: {kind}", Must.TEXT_GONE, title, gone.format(**names_of)))
+        gone = gone.format(**names_of)
+        traps.append(trap("wiki markup in the text", Must.TEXT_GONE, title, gone, note=kind))
     yield WikiPage(title, "\n\n".join(marks)), traps
 
     title = f"Zelmar (old, {language})"
@@ -125,9 +130,7 @@ def damaged_dumps(folder: Path, texts: dict[str, LanguageText], rng: Random) -> 
         return f"{WIKIPEDIA}/{name}"
 
     def unreadable(kind: str, file: str, note: str = "") -> Trap:
-        return Trap(
-            kind=kind, must=Must.UNREADABLE, steps=(WIKIPEDIA,), file=file, note=note
-        )
+        return Trap(kind=kind, must=Must.UNREADABLE, steps=(WIKIPEDIA,), file=file, note=note)
 
     def kept(kind: str, file: str, language: str, page: WikiPage) -> Trap:
         return Trap(
@@ -146,13 +149,13 @@ def damaged_dumps(folder: Path, texts: dict[str, LanguageText], rng: Random) -> 
     file = write(f"frwiki-{DUMP}-pages-articles-multistream-truncated.xml.bz2", cut)
     yield unreadable("truncated bz2", file)
     for page in (some[0], some[9]):
-        yield kept("page before: truncated bz2", file, "fr", page)
+        yield kept("page before the damage", file, "fr", page)
 
     some = pages("it", "Spezzato", 10)
     xml = mediawiki.plain_xml("it", some)
     file = write(f"itwiki-{DUMP}-pages-articles-truncated.xml", xml[: int(len(xml) * 0.75)])
     yield unreadable("truncated XML", file)
-    yield kept("page before: truncated XML", file, "it", some[0])
+    yield kept("page before the damage", file, "it", some[0])
 
     entities = '<!ENTITY a0 "lol-bomb ">' + "".join(
         f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 10)

@@ -10,7 +10,9 @@ from pipeline.sample.mediawiki import Namespaces, WikiPage, namespaces
 from pipeline.sample.texts import Article, LanguageText
 
 
-def article_page(article: Article, text: LanguageText, cited: Sequence[str], rng: Random) -> WikiPage:
+def article_page(
+    article: Article, text: LanguageText, cited: Sequence[str], rng: Random
+) -> WikiPage:
     """A written article as its encyclopedia has it: lead, sections, links, references, a table."""
     names = namespaces(text.language)
     sections = [
@@ -31,7 +33,7 @@ def article_page(article: Article, text: LanguageText, cited: Sequence[str], rng
 
 
 def documentation_page(article: DocArticle, text: LanguageText, rng: Random) -> WikiPage:
-    """Docstrings as an article: their own marks are kept literal by `<nowiki>` where they need it."""
+    """Docstrings as an article; `<nowiki>` keeps their own marks literal."""
     title = f"{article.name.replace('_', ' ')} ({article.package})"
     body = "\n\n".join(
         f"<nowiki>{line}</nowiki>" if set(line) & set("[]{}|'=<>*#:;") else line
@@ -80,7 +82,8 @@ def infobox(title: str, text: LanguageText, rng: Random) -> str:
 
 def table(text: LanguageText, rng: Random) -> str:
     rows = "".join(
-        f"|-\n| {_bare(text.word(rng))} || {rng.randrange(1000)}\n" for _ in range(rng.randint(2, 5))
+        f"|-\n| {_bare(text.word(rng))} || {rng.randrange(1000)}\n"
+        for _ in range(rng.randint(2, 5))
     )
     return f'{{| class="wikitable sortable"\n! {_bare(text.word(rng))} !! n\n{rows}|}}'
 

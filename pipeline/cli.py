@@ -1,0 +1,162 @@
+"""The `corpus` command (= `python -m pipeline`). Exit codes: 0 done; 1 a run failed; 2 bad
+arguments or recipe (one clear line)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import plan as planning
+from pipeline import recipe as recipes
+from pipeline import report as reports
+from pipeline import run as running
+from stages.engine import files, manifest
+from stages.engine.console import plain_width, step_table
+from stages.engine.execute import LOCAL, Engine, StageError
+from stages.engine.manifest import ManifestError
+from stages.engine.run import is_current
+from stages.engine.step import InputError, Step
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From raw public dumps to the LLaMA-1 corpus, its tokenizer and token shards.",
+)
+
+# Typer carries a Click of its own, whose base of usage errors it does not export.
+UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+Work = Annotated[
+    str | None, typer.Option("--work", help="work folder [default: work/<recipe name>]")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="change one value of the recipe")
+]
+
+
+def _load(
+    name: str, work: str | None, changes: list[str] | None
+) -> tuple[recipes.Recipe, dict[str, Any], str]
+    where = work or files.join("work", Path(name).name.removesuffix(".yaml"))
+    if not files.is_remote(where):
+        where = str(Path(where))
+    loaded, values = recipes.load(name, where, changes or [])
+    return loaded, values, where
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def run(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="a recipe file, or the name of a bundled one")],
+    work: Work = None,
+    set_: Set = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="local processes [default: all cores]")
+    ] = None,
+    runner: Annotated[str, typer.Option(help="a Beam runner, or `local`")] = LOCAL,
+    until: Annotated[str | None, typer.Option(help="stop after this step")] = None,
+) -> None:
+    """Run a recipe; what is done already is skipped. Further options go to Beam."""
+    engine = Engine(
+        **({"workers": workers} if workers else {}), runner=runner, options=tuple(context.args)
+    )
+    if context.args and engine.local:
+        raise InputError(f"no such option: {context.args[0]} (Beam's own options need --runner)")
+    loaded, values, where = _load(recipe, work, set_)
+    done = running.run(loaded, values, where, engine, until)
+    console = plain_width(Console())
+    console.print(step_table([m for m, _ in done], {m.step: s for m, s in done}))
+    files.write_json(files.join(where, "report.json"), reports.as_json(where))
+    if until is None:
+        steps: list[tuple[Step, manifest.Manifest | None]] = [
+            (s, manifest.load(s.output)) for s in planning.steps(loaded, where)
+        ]
+        console.print(reports.sources_table(loaded, steps, reports.tokens_of(where)))
+
+
+@app.command()
+def plan(recipe: str, work: Work = None, set_: Set = None) -> None:
+    """Show the steps of a recipe: what each reads, and whether it would run."""
+    loaded, _, where = _load(recipe, work, set_)
+    table = Table("step", "stage", "reads", "would", title=f"{loaded.name} in {where}")
+    table.title_justify = "left"
+    for step in planning.steps(loaded, where):
+        reads = ", ".join(p for paths in step.inputs.values() for p in paths)
+        table.add_row(step.name, step.stage, reads, _would(step))
+    plain_width(Console()).print(table)
+
+
+def _would(step: Step) -> str:
+    """`skip` or `run`; a step whose inputs are not there yet will run when they are."""
+    try:
+        return "skip" if is_current(step) else "run"
+    except InputError as error:
+        if manifest.load(step.output) is None and "no file matches" in str(error):
+            return "run"
+        raise
+
+
+def _work_of(name: str, work: str | None) -> str:
+    """A work folder, or the one that a recipe name stands for."""
+    if files.exists(files.join(name, running.RECIPE_FILE)):
+        return name
+    return work or files.join("work", Path(name).name.removesuffix(".yaml"))
+
+
+@app.command()
+def status(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")], work: Work = None
+) -> None:
+    """Show which steps are done, and the paper's Table 1 columns for this corpus."""
+    reports.show_status(_work_of(run, work), plain_width(Console()))
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    work: Work = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Show per step what went in and out, why documents left, times; and the sample's traps."""
+    where = _work_of(run, work)
+    if json:
+        sys.stdout.buffer.write(
+            orjson.dumps(reports.as_json(where), option=orjson.OPT_INDENT_2) + b"\n"
+        )
+    else:
+        reports.show_report(where, plain_width(Console()))
+
+
+def main() -> None:
+    raise SystemExit(_main())
+
+
+def _main() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        result = app(standalone_mode=False)
+        return int(result or 0)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except UsageError as error:
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        return 2
+    except (recipes.RecipeError, InputError, ManifestError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (StageError, running.BusyError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped; finished units are kept, the same command goes on", file=sys.stderr)
+        return 1

@@ -1,0 +1,90 @@
+"""The plan: which steps a recipe needs, in which order, each reading what earlier ones wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.recipe import Recipe
+from stages.engine import files
+from stages.engine.step import Step
+
+LANGUAGE_MODEL = "language_model"
+TOKENIZER = "tokenizer"
+TOKENS = "tokens"
+
+
+def step_name(source: str, stage: str, first: bool) -> str:
+    """Folders of a source's steps: the source's own name for the reader, then `source.stage`."""
+    return source if first else f"{source}.{stage}"
+
+
+def steps(recipe: Recipe, work: str) -> list[Step]:
+    """All steps in an order in which they can run; sources that language models need come first."""
+    needed_first = (
+        recipe.language_model.sources
+        if recipe.language_model and recipe.language_model.path is None
+        else ()
+    )
+    order = [s for s in recipe.sources if s in needed_first]
+    order += [s for s in recipe.sources if s not in needed_first]
+    plan: list[Step] = []
+    ends: dict[str, str] = {}
+    for name in order:
+        if recipe.language_model and name not in needed_first:
+            _add_language_model(plan, recipe, work, ends)
+        ends[name] = _add_source(plan, recipe, work, name)
+    _add_language_model(plan, recipe, work, ends)
+    outputs = [ends[name] for name in recipe.sources]
+    shares = recipe.proportions
+    if recipe.tokenizer.path is None:
+        settings = {"proportions": shares, **recipe.tokenizer.settings}
+        plan.append(_step(work, TOKENIZER, TOKENIZER, {"input": outputs}, settings, recipe))
+    where = recipe.tokenizer.path or files.join(work, TOKENIZER)
+    settings = {"proportions": shares, "total_tokens": recipe.total_tokens, **recipe.tokens}
+    plan.append(
+        _step(work, TOKENS, TOKENS, {"input": outputs, "tokenizer": [where]}, settings, recipe)
+    )
+    return plan
+
+
+def _add_source(plan: list[Step], recipe: Recipe, work: str, name: str) -> str:
+    source = recipe.sources[name]
+    before = list(source.input)
+    for i, use in enumerate(source.stages):
+        inputs = {"input": before}
+        if use.stage == "perplexity" and recipe.language_model is not None:
+            inputs["models"] = [recipe.language_model.path or files.join(work, LANGUAGE_MODEL)]
+        step = _step(
+            work, step_name(name, use.stage, i == 0), use.stage, inputs, use.settings, recipe
+        )
+        plan.append(step)
+        before = [step.output]
+    return before[0]
+
+
+def _add_language_model(plan: list[Step], recipe: Recipe, work: str, ends: dict[str, str]) -> None:
+    models = recipe.language_model
+    if models is None or models.path or any(s.name == LANGUAGE_MODEL for s in plan):
+        return
+    inputs = {"input": [ends[name] for name in models.sources]}
+    plan.append(_step(work, LANGUAGE_MODEL, LANGUAGE_MODEL, inputs, models.settings, recipe))
+
+
+def _step(
+    work: str,
+    name: str,
+    stage: str,
+    inputs: dict[str, list[str]],
+    settings: dict[str, Any],
+    recipe: Recipe,
+) -> Step:
+    output = files.join(work, name)
+    return Step(
+        name=name,
+        stage=stage,
+        output=output,
+        inputs=inputs,
+        settings=dict(settings),
+        layout=dict(recipe.layout),
+        progress=None if files.is_remote(work) else files.join(work, f".{name}.progress"),
+    )

@@ -1,0 +1,285 @@
+"""Recipes: YAML files that name sources, their stages with settings, and proportions.
+
+Everything in a recipe is checked when it is read, settings of stages included, and every
+complaint names file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pipeline import yaml_lines
+from stages import registry
+from stages.engine import files
+from stages.engine.step import Layout
+from tokenizer import paper
+
+_PARAMETER = re.compile(r"\$\{([a-z_][a-z0-9_]*)\}")
+_NAME = r"^[a-z][a-z0-9_]*$"
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; one line per complaint, each with file and line."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageUse(_Strict):
+    """One stage of a source, with settings."""
+
+    stage: str
+    settings: dict[str, Any] = {}
+
+
+class Source(_Strict):
+    """A source of the corpus: raw input and the stages it goes through, the reader first."""
+
+    proportion: float = Field(gt=0, description="share of training tokens; any unit, see Recipe")
+    input: tuple[str, ...] = Field(description="raw files: paths, patterns, folders; ${parameters}")
+    stages: tuple[StageUse, ...]
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        """`- language` and `- line_dedup: {keep: first}` are the forms people write."""
+        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+            raise ValueError("a list of stages, the reader of the raw files first")
+        uses: list[dict[str, Any]] = []
+        for item in value:
+            if isinstance(item, str):
+                uses.append({"stage": item})
+            elif isinstance(item, dict) and len(item) == 1:
+                name, settings = next(iter(item.items()))
+                uses.append({"stage": name, "settings": settings or {}})
+            else:
+                raise ValueError("each stage is a name, or a name with its settings")
+        return uses
+
+
+class LanguageModels(_Strict):
+    """Language models of this run (from documents of some sources), or a folder of ready ones."""
+
+    sources: tuple[str, ...] = ("wikipedia",)
+    path: str | None = Field(
+        None, description="folder of {lang}.sp.model and {lang}.arpa.bin; nothing is trained then"
+    )
+    settings: dict[str, Any] = {}
+
+
+class TokenizerUse(_Strict):
+    """The tokenizer: trained on a sample of the corpus, or a ready SentencePiece model."""
+
+    path: str | None = Field(None, description="a tokenizer.model; nothing is trained then")
+    settings: dict[str, Any] = {}
+
+
+class Recipe(_Strict):
+    """A whole corpus. Proportions are shares of training tokens and are divided by their sum."""
+
+    name: str = Field(pattern=_NAME)
+    description: str = ""
+    parameters: dict[str, str] = {}
+    generate: str | None = Field(
+        None, pattern="^sample$", description="`sample`: raw dumps are made under ${work}/raw first"
+    )
+    total_tokens: int = Field(
+        paper.TOTAL_TOKENS, gt=0, description="length of the run that epochs are printed for"
+    )
+    layout: dict[str, Any] = {}
+    sources: dict[str, Source]
+    language_model: LanguageModels | None = None
+    tokenizer: TokenizerUse = TokenizerUse(path=None)
+    tokens: dict[str, Any] = {}
+
+    @property
+    def proportions(self) -> dict[str, float]:
+        total = sum(s.proportion for s in self.sources.values())
+        return {name: s.proportion / total for name, s in self.sources.items()}
+
+
+def find(name_or_path: str) -> str:
+    """A recipe file: a path, or the name of one of the recipes that come along."""
+    if files.exists(name_or_path):
+        return name_or_path
+    known = sorted(p.name for p in resources.files("pipeline").joinpath("recipes").iterdir())
+    for candidate in (name_or_path, f"{name_or_path}.yaml"):
+        if candidate in known:
+            return str(resources.files("pipeline").joinpath("recipes", candidate))
+    raise RecipeError(
+        f"{name_or_path}: no such recipe; there are "
+        + ", ".join(n.removesuffix(".yaml") for n in known if n.endswith(".yaml"))
+    )
+
+
+def load(
+    name_or_path: str, work: str, changes: Sequence[str] = ()
+) -> tuple[Recipe, dict[str, Any]]:
+    """Reads and checks a recipe; `changes` are `a.b=c` from the command line.
+
+    Returns it with the plain values it was made from. `${name}` in any text is a parameter;
+    `${work}` is the work folder. Raises RecipeError.
+    """
+    path = find(name_or_path)
+    shown = Path(path).name
+    try:
+        value, lines = yaml_lines.load(files.read_bytes(path).decode("utf-8"), shown)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{shown}: not UTF-8") from error
+    except yaml_lines.YamlError as error:
+        raise RecipeError(str(error)) from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{shown}:1: a recipe is a mapping with `name` and `sources`")
+    for change in changes:
+        _change(value, change)
+    given = {**(value.get("parameters") or {}), "work": work}
+    complaints: list[tuple[int, str]] = []
+
+    def complain(where: yaml_lines.Path, text: str) -> None:
+        place = ".".join(str(p) for p in where)
+        line = yaml_lines.line_of(lines, where)
+        complaints.append((line, f"{shown}:{line}: {place}: {text}"))
+
+    filled = _fill(value, given, (), complain)
+    recipe = None
+    if not complaints:
+        try:
+            recipe = Recipe.model_validate(filled)
+        except ValidationError as error:
+            for e in error.errors():
+                complain(e["loc"], str(e["msg"]).removeprefix("Value error, "))
+    if recipe is not None:
+        _check(recipe, complain)
+    if complaints or recipe is None:
+        raise RecipeError("\n".join(text for _, text in sorted(complaints)))
+    return recipe, filled
+
+
+def _fill(value: Any, given: Mapping[str, Any], where: yaml_lines.Path, complain: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _fill(v, given, (*where, k), complain) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, given, (*where, i), complain) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if given.get(name) in (None, ""):
+            complain(where, f"parameter {name} is not set; give --set parameters.{name}=...")
+            return ""
+        return str(given[name])
+
+    # Parameters may use ${work}, but no other parameters.
+    return (
+        _PARAMETER.sub(replace, value)
+        if where[:1] != ("parameters",)
+        else value.replace("${work}", str(given["work"]))
+    )
+
+
+def _change(value: dict[str, Any], change: str) -> None:
+    """Applies `a.b.c=value`; a stage in a list is found by its name."""
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {change}: write it as name.of.setting=value")
+    try:
+        new = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {change}: the value is not YAML") from error
+    *path, last = key.split(".")
+    here: Any = value
+    for name in path:
+        here = _enter(here, name, change)
+    if isinstance(here, list):
+        raise RecipeError(f"--set {change}: {key} is not one setting")
+    here[last] = new
+
+
+def _enter(here: Any, name: str, change: str) -> Any:
+    if isinstance(here, dict):
+        if here.get(name) is None:
+            here[name] = {}
+        if isinstance(here[name], dict | list):
+            return here[name]
+    elif isinstance(here, list):
+        for i, item in enumerate(here):
+            if item == name:
+                here[i] = {name: {}}
+                return here[i][name]
+            if isinstance(item, dict) and name in item:
+                item[name] = item[name] or {}
+                return item[name]
+    raise RecipeError(f"--set {change}: there is no {name} here to change")
+
+
+def _check(recipe: Recipe, complain: Any) -> None:
+    """What pydantic cannot know: stages exist, their settings fit, sources that others need."""
+    _check_settings(Layout, recipe.layout, ("layout",), complain)
+    for name, source in recipe.sources.items():
+        where: yaml_lines.Path = ("sources", name)
+        if not re.match(_NAME, name):
+            complain(where, "names are lower-case letters, digits and _")
+        for i, use in enumerate(source.stages):
+            at = (*where, "stages", i)
+            try:
+                stage = registry.stage_class(use.stage)
+            except registry.InputError as error:
+                complain(at, str(error))
+                continue
+            raw = stage.ports["input"].kind == "raw"
+            if raw != (i == 0):
+                complain(
+                    at,
+                    f"{use.stage} reads {'raw files' if raw else 'documents'};"
+                    " the first stage of a source, and only it, reads raw files",
+                )
+            _check_settings(stage.Settings, use.settings, (*at, use.stage), complain)
+        repeated = [u.stage for u in source.stages]
+        for stage_name in sorted({s for s in repeated if repeated.count(s) > 1}):
+            complain((*where, "stages"), f"{stage_name} is there twice")
+        if any(u.stage == "perplexity" for u in source.stages) and recipe.language_model is None:
+            complain(where, "perplexity needs `language_model` in the recipe")
+    if recipe.language_model is not None:
+        for i, name in enumerate(recipe.language_model.sources):
+            if name not in recipe.sources and recipe.language_model.path is None:
+                complain(("language_model", "sources", i), f"no source is called {name}")
+            elif recipe.language_model.path is None and any(
+                u.stage == "perplexity" for u in recipe.sources[name].stages
+            ):
+                complain(
+                    ("language_model", "sources", i),
+                    f"{name} has a perplexity stage, which would need the models made from it",
+                )
+        _check_settings(
+            registry.stage_class("language_model").Settings,
+            recipe.language_model.settings,
+            ("language_model", "settings"),
+            complain,
+        )
+    for key, given in (("tokenizer", recipe.tokenizer.settings), ("tokens", recipe.tokens)):
+        at = (key, "settings") if key == "tokenizer" else (key,)
+        _check_settings(registry.stage_class(key).Settings, given, at, complain)
+
+
+def _check_settings(
+    model: type[BaseModel], given: Mapping[str, Any], where: yaml_lines.Path, complain: Any
+) -> None:
+    try:
+        model.model_validate(dict(given))
+    except ValidationError as error:
+        for e in error.errors():
+            complain((*where, *e["loc"]), str(e["msg"]).removeprefix("Value error, "))
