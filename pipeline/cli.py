@@ -44,7 +44,7 @@ Set = Annotated[
 
 def _load(
     name: str, work: str | None, changes: list[str] | None
-) -> tuple[recipes.Recipe, dict[str, Any], str]
+) -> tuple[recipes.Recipe, dict[str, Any], str]:
     where = work or files.join("work", Path(name).name.removesuffix(".yaml"))
     if not files.is_remote(where):
         where = str(Path(where))

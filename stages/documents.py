@@ -66,6 +66,7 @@ ROW_GROUP_BYTES = 16 << 20
 ROW_GROUP_DOCUMENTS = 16_384
 BATCH_DOCUMENTS = 512
 _DETAIL_CHARS = 500
+_REPETITIVE = ("source", "language", "license", "bucket", "stage", "reason")
 
 
 @dataclass
@@ -128,7 +129,7 @@ def _size(batch: pa.RecordBatch) -> int:
     return int(batch.nbytes)
 
 
-class _TableFile:
+class TableFile:
     """One Parquet file written batch by batch, atomically, with a digest."""
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
@@ -140,10 +141,19 @@ class _TableFile:
             schema,
             compression="zstd",
             compression_level=3,
-            use_dictionary=["source", "language", "license", "bucket", "stage", "reason"],
+            use_dictionary=[c for c in _REPETITIVE if c in schema.names],
         )
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = self._pending_bytes = 0
+
+    def __enter__(self) -> TableFile:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort(error)
 
     def write(self, batch: pa.RecordBatch) -> None:
         if not batch.num_rows:
@@ -188,19 +198,25 @@ class PartWriter:
         stage: str,
         columns: Sequence[pa.Field] = (),
         complete: Callable[[list[dict[str, Any]]], None] | None = None,
+        only_leaving: bool = False,
     ) -> None:
-        """`complete` may fill in further columns of a batch of rows before it is written."""
+        """`complete` may fill in further columns of a batch of rows before it is written.
+
+        `only_leaving`: no documents part, for a stage whose documents become something else.
+        """
+        self._only_leaving = only_leaving
         self.folder, self.part, self.stage = folder, part, stage
         self._complete = complete
         self.schema = pa.schema([*SCHEMA, *columns])
         self.counts = Counts()
         self.files: list[dict[str, Any]] = []
-        self._tables: dict[str, _TableFile] = {}
+        self._tables: dict[str, TableFile] = {}
         self._rows: dict[str, list[dict[str, Any]]] = {"": [], "rejected": [], "bad": []}
         self._bytes = 0
 
     def __enter__(self) -> PartWriter:
-        self._table("")  # A part exists even where every document was rejected.
+        if not self._only_leaving:
+            self._table("")  # A part exists even where every document was rejected.
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -214,10 +230,10 @@ class PartWriter:
             name = f"{which}/{self.part}" if which else self.part
             self.files.append({"path": name, **table.close()})
 
-    def _table(self, which: str) -> _TableFile:
+    def _table(self, which: str) -> TableFile:
         if which not in self._tables:
             schema = {"": self.schema, "rejected": REJECTED_SCHEMA, "bad": BAD_SCHEMA}[which]
-            self._tables[which] = _TableFile(files.join(self.folder, which, self.part), schema)
+            self._tables[which] = TableFile(files.join(self.folder, which, self.part), schema)
         return self._tables[which]
 
     def _flush(self, which: str) -> None:
@@ -344,14 +360,37 @@ def further_columns(path: str) -> list[pa.Field]:
         return [f for f in pq.read_schema(handle) if f.name not in SCHEMA.names]
 
 
-def row_groups_of(path: str) -> list[tuple[int, int]]:
-    """(rows, bytes uncompressed) of each row group."""
+@dataclass(frozen=True)
+class PartFacts:
+    """What a part's footer and first row tell: its source (None if empty), and per row group the
+    rows, bytes uncompressed, and bytes of the text column."""
+
+    path: str
+    source: str | None
+    row_groups: tuple[tuple[int, int, int], ...]
+
+    @property
+    def text_bytes(self) -> int:
+        return sum(g[2] for g in self.row_groups)
+
+
+def part_facts(path: str) -> PartFacts:
+    """Reads a part's footer. Raises OSError or ArrowInvalid if it is damaged."""
     with files.open_read(path) as handle:
-        meta = pq.ParquetFile(handle).metadata
-        return [
-            (meta.row_group(i).num_rows, meta.row_group(i).total_byte_size)
+        parquet = pq.ParquetFile(handle)
+        meta = parquet.metadata
+        text = parquet.schema_arrow.get_field_index("text")
+        groups = tuple(
+            (
+                meta.row_group(i).num_rows,
+                meta.row_group(i).total_byte_size,
+                meta.row_group(i).column(text).total_uncompressed_size,
+            )
             for i in range(meta.num_row_groups)
-        ]
+        )
+        first = next(parquet.iter_batches(batch_size=1, columns=["source"]), None)
+        source = first.column(0)[0].as_py() if first is not None and first.num_rows else None
+        return PartFacts(path, source, groups)
 
 
 def apply_rule(batch: pa.RecordBatch, rule: Rule, out: PartWriter, place: str) -> None:

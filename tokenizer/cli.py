@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from tokenizer import inspection
 from tokenizer.encode import Encoder
-from tokenizer.files import read_bytes
+from tokenizer.files import file_system, read_bytes
 from tokenizer.inputs import expand, read_texts
 from tokenizer.sample import SampleRule
 from tokenizer.train import TokenizerSettings, train_tokenizer
@@ -95,17 +95,22 @@ def decode(model: Model, files: Files = None) -> None:
 
 @app.command()
 def inspect(
-    path: Annotated[str, typer.Argument(help="A model file, or a manifest or its folder.")],
+    path: Annotated[
+        str, typer.Argument(help="A model file, a shard (.bin), or a manifest or its folder.")
+    ],
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Read the shards through.")
     ] = True,
 ) -> None:
     """Show what a tokenizer model or a folder of token shards holds, and check it."""
     console = Console()
-    if path.endswith((".model", ".spm")):
-        problems = inspection.show_model(path, console)
-    else:
+    fs, place = file_system(path)
+    if fs.isdir(place) or path.endswith(".json"):
         problems = inspection.show_shards(path, console, check=check)
+    elif path.endswith(".bin"):
+        problems = inspection.show_shard(path, console)
+    else:
+        problems = inspection.show_model(path, console)
     if problems:
         for problem in problems:
             print(f"tokenizer: {problem}", file=sys.stderr)

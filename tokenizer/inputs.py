@@ -10,14 +10,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tokenizer.files import file_system, open_read
+from tokenizer.files import file_system, is_local, open_read
 
 _JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
 
 class Text(NamedTuple):
-    """A text and an id that names its place: `file#row`, or its own id if the file has ids."""
+    """A text and its id: that in the file, or else `name of the file#row`."""
 
     id: str
     text: str
@@ -35,7 +35,7 @@ def expand(patterns: Sequence[str]) -> list[str]:
         names = sorted(name for name in fs.glob(path) if fs.isfile(name))
         if not names:
             raise ValueError(f"{pattern}: no such file")
-        found.extend(fs.unstrip_protocol(name) for name in names)
+        found.extend(name if is_local(fs) else fs.unstrip_protocol(name) for name in names)
     return found
 
 
@@ -63,6 +63,11 @@ def read_texts(paths: Sequence[str], column: str = "text") -> Iterator[Text]:
             raise ValueError(f"{url}: {str(error).splitlines()[0]}") from error
 
 
+def _place(url: str, row: int) -> str:
+    # Without the folder, so that a sample is the same on every machine.
+    return f"{url.rpartition('/')[2]}#{row}"
+
+
 def _parquet(url: str, column: str) -> Iterator[Text]:
     with open_read(url) as stream:
         file = pq.ParquetFile(stream)
@@ -78,7 +83,7 @@ def _parquet(url: str, column: str) -> Iterator[Text]:
                 if text is not None:
                     if not isinstance(text, str):
                         raise ValueError(f"{url}: column {column!r} holds no strings")
-                    yield Text(str(name) if name is not None else f"{url}#{row}", text)
+                    yield Text(str(name) if name is not None else _place(url, row), text)
                 row += 1
 
 
@@ -93,7 +98,7 @@ def _lines(url: str) -> Iterator[str]:
 
 def _text_lines(url: str) -> Iterator[Text]:
     for row, line in enumerate(_lines(url)):
-        yield Text(f"{url}#{row}", line.removesuffix("\n"))
+        yield Text(_place(url, row), line.removesuffix("\n"))
 
 
 def _json_lines(url: str, column: str) -> Iterator[Text]:
@@ -108,4 +113,4 @@ def _json_lines(url: str, column: str) -> Iterator[Text]:
         if not isinstance(text, str):
             raise ValueError(f"{url}: line {row + 1} has no string under {column!r}")
         name = record.get("id")
-        yield Text(name if isinstance(name, str) else f"{url}#{row}", text)
+        yield Text(name if isinstance(name, str) else _place(url, row), text)

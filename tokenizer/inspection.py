@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,11 +14,10 @@ from tokenizer.audit import audit
 from tokenizer.encode import Encoder
 from tokenizer.manifest import TokensManifest
 from tokenizer.model import ModelFile
+from tokenizer.shards import ShardReader
 from tokenizer.train import LLAMA_FLAGS
 
 _TYPES = {1: "normal", 2: "unknown", 3: "control", 4: "user-defined", 5: "unused", 6: "byte"}
-# Written into the model under other names, or not at all.
-_NAMED_OTHERWISE = {"normalization_rule_name", "model_type"}
 
 
 def _table(*columns: str, numbers: int = 0) -> Table:
@@ -91,21 +91,44 @@ def show_shards(path: str, console: Console, *, check: bool) -> list[str]:
     return problems
 
 
+def show_shard(path: str, console: Console) -> list[str]:
+    """Prints what one shard holds without its manifest; returns what is wrong with it."""
+    reader = ShardReader(path)
+    starts, payload = reader.first_tokens, reader.memmap
+    lengths = np.diff(starts)
+    console.print(Text(f"{reader.path}\nsha256      {reader.sha256()}"))
+    console.print(Text(f"tokens      {reader.size:,}\ndocuments   {len(lengths):,}"))
+    if not len(lengths):
+        return []
+    low, middle, high = (int(x) for x in np.percentile(lengths, [0, 50, 100]))
+    console.print(Text(f"lengths     {low:,} least, {middle:,} median, {high:,} most"))
+    last = payload[starts[1:] - 1]
+    separator = int(last[0])
+    console.print(Text(f"ends in     {separator}\n"))
+    table = _table("first documents", "first token", "tokens", numbers=2)
+    for row in reader.documents.slice(0, 10).to_pylist():
+        table.add_row(Text(row["id"]), f"{row['first_token']:,}", f"{row['length']:,}")
+    console.print(table)
+    others = int(np.count_nonzero(last != separator))
+    return [f"{path}: {others} documents do not end in {separator}"] if others else []
+
+
 def source_table(manifest: TokensManifest) -> Table:
     """Sources with proportion, tokens and implied epochs, the paper's Table 1 beside them."""
-    total = manifest.stated_total_tokens
+    run = f"{manifest.stated_total_tokens / 1e12:.4g}T"
     table = _table(
         "source",
         "share",
         "paper",
         "documents",
         "tokens",
-        f"epochs at {total:.3g}",
+        f"epochs/{run}",
         "paper",
         "bytes/token",
         "paper",
         numbers=8,
     )
+    table.columns[0].no_wrap = True
     for name, source in manifest.sources.items():
         row = source.paper
         table.add_row(
@@ -114,9 +137,15 @@ def source_table(manifest: TokensManifest) -> Table:
             f"{row.proportion:.1%}" if row else "-",
             f"{source.documents:,}",
             f"{source.tokens:,}",
-            f"{source.implied_epochs:,.2f}" if source.implied_epochs is not None else "-",
-            f"{row.epochs:.2f}" if row else "-",
-            f"{source.bytes_per_token:.2f}" if source.bytes_per_token is not None else "-",
-            f"{row.bytes_per_token:.2f}" if row else "-",
+            _figure(source.implied_epochs),
+            _figure(row.epochs if row else None),
+            _figure(source.bytes_per_token),
+            _figure(row.bytes_per_token if row else None),
         )
     return table
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 1000 else f"{value:.2e}"

@@ -19,9 +19,10 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.optim import Optimizer
 
-from trainer_min.errors import Refused
+from trainer_min.errors import Failed, Refused
 from trainer_min.parallel import World
 
 _LATEST = "latest"
@@ -55,6 +56,12 @@ def _state(model: nn.Module, optimizer: Optimizer, *, fresh: bool) -> dict[str, 
     return state
 
 
+def _cause(error: Exception) -> str:
+    if isinstance(error, CheckpointException) and error.failures:
+        error = next(iter(error.failures.values()))[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def save(
     folder: Path,
     step: int,
@@ -65,15 +72,24 @@ def save(
     *,
     keep: int,
 ) -> Path:
-    """Writes and commits a checkpoint (all processes call it); drops all but the newest `keep`."""
+    """Writes and commits a checkpoint (all processes call it); drops all but the newest `keep`.
+
+    Raises:
+        Failed: it could not be written; older ones are untouched.
+    """
     final = folder / f"step-{step:08d}"
     partial = folder / f"{final.name}.part"
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
     world.barrier()
-    dcp.save(_state(model, optimizer, fresh=False), checkpoint_id=partial)
-    world.barrier()
+    try:
+        dcp.save(_state(model, optimizer, fresh=False), checkpoint_id=partial)
+    except (OSError, CheckpointException) as error:
+        raise Failed(
+            f"{partial}: the checkpoint of step {step} could not be written ({_cause(error)}); "
+            "those before it are whole"
+        ) from error
     if world.first:
         write_atomically(partial / _FACTS, json.dumps({"step": step, "facts": facts}, indent=1))
         if final.exists():
@@ -108,8 +124,15 @@ def read_facts(path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def load(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
-    """Fills model and optimizer in place, whatever number of processes wrote the checkpoint."""
-    dcp.load(_state(model, optimizer, fresh=True), checkpoint_id=path)
+    """Fills model and optimizer in place, whatever number of processes wrote the checkpoint.
+
+    Raises:
+        Failed: its files are damaged or of another model.
+    """
+    try:
+        dcp.load(_state(model, optimizer, fresh=True), checkpoint_id=path)
+    except (OSError, CheckpointException) as error:
+        raise Failed(f"{path}: could not be loaded ({_cause(error)})") from error
 
 
 def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _placeholder(field: FieldInfo) -> str:
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,))]
+    kinds = get_args(field.annotation) or (field.annotation,)
     if get_origin(field.annotation) is Literal:
         return "{" + ",".join(map(str, kinds)) + "}"
     return next(getattr(k, "__name__", "value") for k in kinds if k is not type(None)).upper()
@@ -102,6 +102,9 @@ def settings_from(options: dict[str, Any]) -> TrainSettings:
 
 def _train(options: dict[str, Any]) -> None:
     settings = settings_from(options)
+    # Read when torch is loaded: a thread that waits by spinning takes the core that another process
+    # of this run, or of another program, needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch takes seconds to import: wrong arguments and --help should not wait for it.
     from trainer_min.parallel import open_world
     from trainer_min.train import train
@@ -120,6 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"trainer_min: {error}", file=sys.stderr)
         return REFUSED if isinstance(error, Refused) else FAILED
     except KeyboardInterrupt:
-        print("trainer_min: interrupted; --resume auto goes on from the last checkpoint")
+        print("trainer_min: interrupted; --resume auto goes on from there", file=sys.stderr)
         return 130
     return DONE

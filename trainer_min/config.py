@@ -135,11 +135,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seq_len": 128,
         "batch": 16,
         "micro_batch": 8,
-        "steps": 60,
-        "warmup": 6,
+        "steps": 50,
+        "warmup": 5,
         "lr": 4e-3,
-        "save_every": 30,
-        "eval_sequences": 16,
+        "save_every": 25,
+        "eval_sequences": 8,
     },
 }
 
@@ -205,9 +205,7 @@ class TrainSettings(BaseModel):
         1e-8, gt=0, description="AdamW epsilon; the paper is silent, this is torch's default"
     )
     clip: float = Field(1.0, gt=0, description="largest global gradient norm (paper: 1.0)")
-    seed: int = Field(
-        0, ge=0, lt=2**63, description="of the initial weights and of the data order"
-    )
+    seed: int = Field(0, ge=0, lt=2**63, description="of the initial weights and of the data order")
     weights: str | None = Field(
         None,
         description="share of training sequences per source, e.g. c4=0.15,github=0.05; default: "

@@ -11,26 +11,19 @@ from typing import Any
 from trainer_min.checkpoint import write_atomically
 
 
-def read_steps(path: Path) -> list[dict[str, Any]]:
-    """The step records of a log, in order; a last line cut short by a kill is left out."""
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a log in order; without a last line that a kill cut short."""
     if not path.is_file():
         return []
-    records = []
-    for line in path.read_text().splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record.get("kind") == "step":
-            records.append(record)
-    return records
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 class RunLog:
     """Log of the first process; silent in the others.
 
-    After a resume at step k the steps beyond k are taken out of the file, so that it holds each
-    step once.
+    After a resume at step k all that was logged beyond step k is taken out of the file, so that it
+    holds each step once.
     """
 
     def __init__(self, folder: Path, *, after: int, steps: int, on: bool) -> None:
@@ -40,7 +33,7 @@ class RunLog:
         self._steps = steps
         self._live = on and sys.stdout.isatty()
         if on:
-            kept = [record for record in read_steps(self.path) if record["step"] <= after]
+            kept = [record for record in read_log(self.path) if record["step"] <= after]
             write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
             self._stream = self.path.open("a", buffering=1)
 

@@ -19,7 +19,7 @@ from trainer_min import checkpoint
 from trainer_min.config import SIZES, ModelConfig, TrainSettings
 from trainer_min.data import IGNORED, Corpus, differences, open_corpus, read
 from trainer_min.errors import Failed, Refused
-from trainer_min.log import RunLog, read_steps
+from trainer_min.log import RunLog, read_log
 from trainer_min.model import Transformer
 from trainer_min.parallel import World, build_model
 from trainer_min.schedule import learning_rate, schedule_table
@@ -27,7 +27,10 @@ from trainer_min.schedule import learning_rate, schedule_table
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended. Losses are mean nats a token; `held_out` has one a source."""
+    """How a run ended. Losses are mean nats a token; `held_out` has one a source.
+
+    `first_loss` and `last_loss` are known to the first process alone, NaN elsewhere.
+    """
 
     step: int
     first_loss: float
@@ -61,7 +64,7 @@ def train(settings: TrainSettings, world: World) -> Summary:
     log = RunLog(s.out, after=start, steps=s.steps, on=world.first)
     for line in _opening(s, config, corpus, world, resumed):
         log.say(line)
-    log.record("run", {"from_step": start, "processes": world.size, **facts})
+    log.record("run", {"step": start, "processes": world.size, **facts})
 
     model.train()
     share = world.share(s.batch)
@@ -71,7 +74,10 @@ def train(settings: TrainSettings, world: World) -> Summary:
     for step in range(start + 1, end + 1):
         began = time.perf_counter()
         offset = (step - 1) * s.batch
-        batch = read(order, range(offset + share.start, offset + share.stop), rows)
+        try:
+            batch = read(order, range(offset + share.start, offset + share.stop), rows)
+        except ValueError as error:  # an id outside the vocabulary, a shard cut short
+            raise Failed(f"step {step}: {error}; {_safe(saved)}") from error
         digest = world.total_mod_2_64(batch.digest)
         (valid,) = world.total((batch.labels != IGNORED).sum())
         inputs, labels = batch.inputs.to(world.device), batch.labels.to(world.device)
@@ -90,10 +96,9 @@ def train(settings: TrainSettings, world: World) -> Summary:
 
         mean, grad_norm = world.total(loss_sum)[0] / valid, float(norm)
         if not (math.isfinite(mean) and math.isfinite(grad_norm)):
-            log.close()
             raise Failed(
-                f"step {step}: loss {mean}, gradient norm {grad_norm}; weights were not changed. "
-                f"The last checkpoint is of step {saved}: --resume auto goes on from there"
+                f"step {step}: loss {mean}, gradient norm {grad_norm}; the weights were not "
+                f"changed; {_safe(saved)}"
             )
         lr = learning_rate(
             step, peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio
@@ -162,6 +167,12 @@ def held_out_losses(
         losses[source] = loss / valid
     model.train()
     return losses
+
+
+def _safe(saved: int) -> str:
+    if not saved:
+        return "there is no checkpoint yet"
+    return f"the checkpoint of step {saved} is whole: --resume auto goes on from there"
 
 
 def _open(s: TrainSettings, world: World) -> tuple[Corpus, ModelConfig]:
@@ -254,7 +265,8 @@ def _opening(
 
 
 def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float]) -> Summary:
-    losses = {record["step"]: record["loss"] for record in read_steps(log.path)}
+    records = read_log(log.path) if log.on else []
+    losses = {record["step"]: record["loss"] for record in records if record["kind"] == "step"}
     first, last = losses.get(1, math.nan), losses.get(step, math.nan)
     summary = Summary(step, first, last, held_out)
     log.record("end", {"step": step, "first_loss": first, "last_loss": last, "held_out": held_out})
@@ -265,6 +277,6 @@ def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float])
     )
     for source, loss in held_out.items():
         facts = corpus.manifest.sources[source]
-        bits = loss / math.log(2) * facts.valid_tokens / facts.valid_text_bytes
+        bits = loss / math.log(2) * facts.valid_tokens / max(1, facts.valid_text_bytes)
         log.say(f"held-out loss {source}: {loss:.4f} nats a token, {bits:.4f} bits a byte of text")
     return summary

@@ -12,8 +12,7 @@ import io
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
 from fastwarc.stream_io import Lz4Reader
 
@@ -29,12 +28,23 @@ _ARC = (
     rb" [^ \r\n]{0,256}(?: [^ \r\n]{1,1024}){1,6}[ \t]*\r?\n" % MAX_LINE
 )
 _RECORD_START = re.compile(rb"\s*(?:" + _WARC + rb"|" + _ARC + rb")")
-WARC_START = re.compile(_WARC)
-ARC_START = re.compile(rb"^" + _ARC, re.MULTILINE)
-ANY_START = re.compile(_WARC + rb"|^" + _ARC, re.MULTILINE)
 
 
-class Damaged(Exception):
+class Starts(NamedTuple):
+    """How records of a kind begin: `here` matches at a place, `next` searches for the next one."""
+
+    here: re.Pattern[bytes]
+    next: re.Pattern[bytes]
+
+
+WARC_START = Starts(re.compile(_WARC), re.compile(_WARC))
+ARC_START = Starts(re.compile(_ARC), re.compile(rb"^" + _ARC, re.MULTILINE))
+ANY_START = Starts(
+    re.compile(_WARC + rb"|" + _ARC), re.compile(_WARC + rb"|^" + _ARC, re.MULTILINE)
+)
+
+
+class DamageError(Exception):
     """Compressed data cannot be read on; the message begins with a short fixed word and `: `."""
 
 
@@ -84,7 +94,7 @@ class Member(ABC):
         self.raw = raw
         self.at = at
         self._head: bytes | None = None
-        self._damage: Damaged | None = None
+        self._damage: DamageError | None = None
 
     def head(self) -> bytes:
         """The first decompressed bytes, kept for `read`: enough to see whether a record begins."""
@@ -95,7 +105,7 @@ class Member(ABC):
                 while n < 2 * MAX_LINE and (part := self._next(CHUNK)):
                     parts.append(part)
                     n += len(part)
-            except Damaged as damage:
+            except DamageError as damage:
                 self._damage = damage
             self._head = b"".join(parts)
         return self._head
@@ -108,7 +118,7 @@ class Member(ABC):
     def read(self) -> bytes:
         """The next bytes; empty at the member's sound end.
 
-        Raises: Damaged.
+        Raises: DamageError.
         """
         if self._head:
             out, self._head = self._head, b""
@@ -119,7 +129,7 @@ class Member(ABC):
 
     @abstractmethod
     def _next(self, n: int) -> bytes:
-        """At most `n` further bytes; empty at the sound end. Raises: Damaged."""
+        """At most `n` further bytes; empty at the sound end. Raises: DamageError."""
 
     @property
     @abstractmethod
@@ -149,11 +159,11 @@ class GzipMember(Member):
             try:
                 out = inflate.decompress(data, n)
             except zlib.error as error:
-                raise Damaged(f"gzip: {error}") from None
+                raise DamageError(f"gzip: {error}") from None
             if out:
                 return out
             if not data:
-                raise Damaged("truncated: the file ends inside a gzip member")
+                raise DamageError("truncated: the file ends inside a gzip member")
         return b""
 
     @property
@@ -194,10 +204,10 @@ class Lz4Member(Member):
             if self._source.error is not None:
                 raise self._source.error from None
             if not self._whole:
-                raise Damaged("truncated: the file ends inside an LZ4 frame") from None
-            raise Damaged(f"lz4: {error}") from None
+                raise DamageError("truncated: the file ends inside an LZ4 frame") from None
+            raise DamageError(f"lz4: {error}") from None
         if not out and not self._whole:
-            raise Damaged("truncated: the file ends inside an LZ4 frame")
+            raise DamageError("truncated: the file ends inside an LZ4 frame")
         return out
 
     @property
@@ -210,10 +220,22 @@ class _Slice(io.RawIOBase):
 
     def __init__(self, raw: RawFile, at: int, end: int) -> None:
         self._raw, self._at, self._end = raw, at, end
+        self._start = at
         self.error: OSError | None = None
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at - self._start
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = (self._start, self._at, self._end)[whence]
+        self._at = min(max(self._start, base + offset), self._end)
+        return self.tell()
 
     def read(self, size: int = -1) -> bytes:
         left = self._end - self._at
@@ -251,12 +273,54 @@ def find_member(raw: RawFile, at: int, kind: type[Member], limit: int) -> Member
     return None
 
 
+class Source(Protocol):
+    """Decompressed bytes by place; the places of an uncompressed file are its offsets."""
+
+    def pull(self) -> bytes:
+        """The next bytes, at most a few `CHUNK`; empty at the sound end. Raises: DamageError."""
+
+    def seek(self, place: int) -> int:
+        """Goes on from `place`; returns the place reached, less where the end comes before it.
+
+        Raises: DamageError.
+        """
+
+    def progress(self) -> None:
+        """A record ended: bounds on the search for the end of a record start anew."""
+
+
+class Plain:
+    """An uncompressed file from `place` on."""
+
+    def __init__(self, raw: RawFile, place: int) -> None:
+        self._raw = raw
+        self._place = place
+
+    def pull(self) -> bytes:
+        out = bytes(self._raw.view(self._place, CHUNK))
+        self._place += len(out)
+        return out
+
+    def seek(self, place: int) -> int:
+        self._place = min(place, self._raw.size)
+        return self._place
+
+    def progress(self) -> None:
+        pass
+
+
 class Run:
     """Decompressed data from a member that begins a record up to the next member that does.
 
     Usually one member and one record. It is more where records and members do not coincide: one
     member with many records, or records that go on in the next member.
+
+    After the sound end, `after` is the offset of the byte after it and `next` the member that
+    begins there, if one does. `member` is the one read last.
     """
+
+    # Each way back decompresses the run again.
+    MAX_RESTARTS = 8
 
     def __init__(self, raw: RawFile, member: Member, max_skip_bytes: int) -> None:
         self.raw = raw
@@ -266,39 +330,44 @@ class Run:
         self.next: Member | None = None
         self._limit = max_skip_bytes
         self._since = 0
-
-    def progress(self) -> None:
-        """A record ended: the bound on decompressed bytes starts anew."""
-        self._since = 0
+        self._place = 0
+        self._left = b""
+        self._restarts = 0
 
     def pull(self) -> bytes:
-        """The next bytes; empty at the sound end, when `after` and `next` are known.
+        out, self._left = self._left or self._read(), b""
+        self._place += len(out)
+        return out
 
-        Raises: Damaged.
-        """
-        if self.after >= 0:
-            return b""
-        while True:
+    def _read(self) -> bytes:
+        while self.after < 0:
             if chunk := self.member.read():
                 self._since += len(chunk)
                 if self._since > self._limit:
-                    raise Damaged(f"bomb: more than {self._limit} bytes without a record's end")
+                    raise DamageError(f"bomb: no record ends within {self._limit} bytes")
                 return chunk
             after = self.member.end
             following = member_at(self.raw, after, type(self.member))
             if following is None or following.unreadable or begins_record(following.head()):
                 self.after, self.next = after, following
-                return b""
-            self.member = following
+            else:
+                self.member = following
+        return b""
 
+    def seek(self, place: int) -> int:
+        if place < self._place:
+            self._restarts += 1
+            if self._restarts > self.MAX_RESTARTS:
+                raise DamageError("bomb: too many records longer than their data")
+            self.member = type(self.member)(self.raw, self.at)
+            self.after, self.next, self._left = -1, None, b""
+            self._place = self._since = 0
+        while self._place < place and (chunk := self.pull()):
+            over = self._place - place
+            if over > 0:
+                self._left = chunk[-over:]
+                self._place = place
+        return self._place
 
-def plain_pull(raw: RawFile, at: int) -> Callable[[], bytes]:
-    """A function that returns the next bytes of an uncompressed file from `at` on."""
-
-    def pull() -> bytes:
-        nonlocal at
-        out = bytes(raw.view(at, CHUNK))
-        at += len(out)
-        return out
-
-    return pull
+    def progress(self) -> None:
+        self._since = 0

@@ -16,13 +16,13 @@ class Settings(BaseModel):
 
     text: Literal["full", "main"] = Field(
         "full",
-        description="Text taken from HTML: `full` keeps all visible text as CommonCrawl's WET files "
-        "do, which CCNet and so the paper read; `main` drops navigation and boilerplate. "
+        description="Text taken from HTML: `full` keeps all visible text as CommonCrawl's WET files do, "
+        "which CCNet and so the paper read; `main` drops navigation and boilerplate. "
         "The paper does not name an extractor. WET records are text already and not touched.",
     )
     extractor: Literal["resiliparse", "trafilatura"] = Field(
         "resiliparse",
-        description="Library for `text: main`. resiliparse is the faster by one order of magnitude; "
+        description="Library for `text: main`. resiliparse is faster by one order of magnitude; "
         "trafilatura is more selective. `text: full` always uses resiliparse.",
     )
     min_chars: int = Field(

@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.documents import Counts, row_groups_of
+from stages.documents import Counts, part_facts
 from stages.engine import files, manifest
 from stages.engine.progress import Reporter
 from stages.engine.units import WorkUnit, document_units
 
-S = TypeVar("S", bound="Settings")
+S = TypeVar("S", bound=BaseModel)
 
 
 class InputError(Exception):
@@ -102,7 +102,7 @@ class Stage(ABC, Generic[S]):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     summary: ClassVar[str]
-    Settings: ClassVar[type[Settings]]
+    Settings: ClassVar[type[BaseModel]]
     ports: ClassVar[dict[str, Port]] = {
         "input": Port("documents", "documents: step folders or Parquet files")
     }
@@ -118,10 +118,8 @@ class Stage(ABC, Generic[S]):
 
     def units(self) -> list[WorkUnit]:
         """Cuts the input; the default is for stages that read documents."""
-        parts = [path for _, paths in self.documents("input") for path in paths]
-        return document_units(
-            [(path, row_groups_of(path)) for path in parts], split_bytes=self.layout.split_bytes
-        )
+        parts = [part_facts(path) for _, paths in self.documents("input") for path in paths]
+        return document_units(parts, split_bytes=self.layout.split_bytes)
 
     def documents(self, port: str) -> list[tuple[manifest.Manifest | None, list[str]]]:
         """Per given input of a port: its manifest, if it is a finished step, and its parts."""

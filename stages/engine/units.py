@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stages.documents import PartFacts
 from stages.engine import files
 
 
@@ -100,22 +101,17 @@ def raw_units(
     return number(bundles)
 
 
-def document_units(
-    parts: Iterable[tuple[str, Sequence[tuple[int, int]]]], *, split_bytes: int
-) -> list[WorkUnit]:
-    """One unit per part, or several for a part of more than `split_bytes` (uncompressed).
-
-    `parts` gives each file with the (rows, bytes) of its row groups.
-    """
+def document_units(parts: Iterable[PartFacts], *, split_bytes: int) -> list[WorkUnit]:
+    """One unit per part, or several for a part of more than `split_bytes` (uncompressed)."""
     bundles: list[list[Piece]] = []
-    for path, groups in parts:
+    for part in parts:
         start, size = 0, 0
-        for i, (_, group_bytes) in enumerate(groups):
+        for i, (_, group_bytes, _) in enumerate(part.row_groups):
             if size and size + group_bytes > split_bytes:
-                bundles.append([Piece(path, start, i, size)])
+                bundles.append([Piece(part.path, start, i, size)])
                 start, size = i, 0
             size += group_bytes
-        bundles.append([Piece(path, start, len(groups), size)])
+        bundles.append([Piece(part.path, start, len(part.row_groups), size)])
     return number(bundles)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO, Protocol
 
-from stages.wikipedia.chunks import OUTPUT_BYTES, READ_BYTES, Chunk, Flow, Gap
+from stages.wikipedia.chunks import OUTPUT_BYTES, READ_BYTES, Chunk, Flow, Gap, key
 
 # A dictionary beyond this is refused: `xz -9` needs 65 MiB, a hostile header may ask for 4 GiB.
 _XZ_MEMORY = 192 << 20
@@ -146,24 +146,21 @@ def expand(
 ) -> Iterator[Flow]:
     """The streams that begin in `start..end` (compressed offsets), then the following ones,
     which are not the unit's own. A `start` inside a stream means the next stream's start."""
-    first: int | None = start
+    offset: int | None = start
     if start > 0:
-        first = find_start(stream, start) if codec.resync else None
-    produced = 0
-    while first is not None:
-        own = end is None or first < end
-        stream.seek(first)
-        decompressor, at, consumed = codec.new(), 0, 0
-        data, problem = stream.read(READ_BYTES), ""
-        if not data:
+        offset = find_start(stream, start) if codec.resync else None
+    if offset is None:
+        return
+    stream.seek(offset)
+    unread, produced = b"", 0
+    while True:
+        offset, unread = _next_bytes(stream, offset, unread)
+        if not unread:
             return
-        if not codec.start.match(data):
-            first, problem = _skip_garbage(stream, codec, first, data)
-            if problem:
-                yield Gap(f"{first}+0" if first is None else f"{first}", problem, own)
-            continue
-        consumed = len(data)
-        while not decompressor.eof:
+        own = end is None or offset < end
+        problem = "" if codec.start.match(unread) else "garbage: no compressed stream begins here"
+        decompressor, at, consumed, data = codec.new(), 0, len(unread), unread
+        while not problem and not decompressor.eof:
             try:
                 out = decompressor.decompress(data, OUTPUT_BYTES)
             except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
@@ -171,11 +168,10 @@ def expand(
                 break
             if out:
                 produced += len(out)
-                yield Chunk(out, first, at, own)
+                yield Chunk(out, offset, at, own)
                 at += len(out)
-                limit = max(_BOMB_FREE_BYTES, max_expansion * (first - start + consumed))
-                if produced > limit:
-                    yield Gap(f"{first}+{at}", f"bomb: expands over {max_expansion} times", own)
+                if produced > max(_BOMB_FREE_BYTES, max_expansion * (offset - start + consumed)):
+                    yield Gap(key(offset, at), f"bomb: expands over {max_expansion} times", own)
                     return
             data = b""
             if decompressor.needs_input and not decompressor.eof:
@@ -183,20 +179,27 @@ def expand(
                 consumed += len(data)
                 if not data:
                     problem = "truncated: the compressed stream ends early"
-                    break
-        if not problem:
-            first += consumed - len(decompressor.unused_data)
-            continue
-        yield Gap(f"{first}+{at}", problem, own)
-        first = find_start(stream, first + 1) if codec.resync else None
+        if problem:
+            yield Gap(key(offset, at), problem, own)
+            # The decoder may have read over the next start before it stumbled: look from here on.
+            following = find_start(stream, offset + 1) if codec.resync else None
+            if following is None:
+                return
+            offset, unread = following, b""
+            stream.seek(offset)
+        else:
+            unread = decompressor.unused_data
+            offset += consumed - len(unread)
 
 
-def _skip_garbage(
-    stream: BinaryIO, codec: Codec, offset: int, data: bytes
-) -> tuple[int | None, str]:
-    """Next stream after bytes that begin none, and what to report; zero padding is no damage."""
-    following = find_start(stream, offset) if codec.resync else None
-    if following is None and not data.strip(b"\0"):
-        return None, ""
-    until = "the end" if following is None else str(following)
-    return following, f"garbage: no compressed stream from {offset} to {until}"
+def _next_bytes(stream: BinaryIO, offset: int, unread: bytes) -> tuple[int, bytes]:
+    """The bytes of the next stream and their offset: padding with zeros is allowed between two."""
+    while True:
+        stripped = unread.lstrip(b"\0")
+        offset += len(unread) - len(stripped)
+        if len(stripped) >= _BZIP2_START_BYTES:
+            return offset, stripped
+        more = stream.read(READ_BYTES)
+        if not more:
+            return offset, stripped
+        unread = stripped + more

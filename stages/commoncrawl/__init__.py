@@ -1,0 +1,1 @@
+"""CommonCrawl: WET, WARC and ARC files as documents."""
