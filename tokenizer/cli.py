@@ -103,7 +103,8 @@ def inspect(
     ] = True,
 ) -> None:
     """Show what a tokenizer model or a folder of token shards holds, and check it."""
-    console = Console()
+    # Tables are not squeezed where no terminal sets a width.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     fs, place = file_system(path)
     if fs.isdir(place) or path.endswith(".json"):
         problems = inspection.show_shards(path, console, check=check)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.optim import Optimizer
 
-from trainer_min.errors import Failed, Refused
+from trainer_min.errors import RefusedError, RunError
 from trainer_min.parallel import World
 
 _LATEST = "latest"
@@ -56,7 +56,7 @@ def _state(model: nn.Module, optimizer: Optimizer, *, fresh: bool) -> dict[str, 
     return state
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     if isinstance(error, CheckpointException) and error.failures:
         error = next(iter(error.failures.values()))[0]
     return (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -75,7 +75,7 @@ def save(
     """Writes and commits a checkpoint (all processes call it); drops all but the newest `keep`.
 
     Raises:
-        Failed: it could not be written; older ones are untouched.
+        RunError: it could not be written; older ones are untouched.
     """
     final = folder / f"step-{step:08d}"
     partial = folder / f"{final.name}.part"
@@ -86,7 +86,7 @@ def save(
     try:
         dcp.save(_state(model, optimizer, fresh=False), checkpoint_id=partial)
     except (OSError, CheckpointException) as error:
-        raise Failed(
+        raise RunError(
             f"{partial}: the checkpoint of step {step} could not be written ({_cause(error)}); "
             "those before it are whole"
         ) from error
@@ -114,25 +114,25 @@ def read_facts(path: Path) -> tuple[int, dict[str, Any]]:
     """Step and facts of a checkpoint.
 
     Raises:
-        Refused: there is no complete checkpoint at this path.
+        RefusedError: there is no complete checkpoint at this path.
     """
     try:
         found = json.loads((path / _FACTS).read_text())
         return int(found["step"]), dict(found["facts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused(f"{path}: not a complete checkpoint ({error})") from error
+        raise RefusedError(f"{path}: not a complete checkpoint ({error})") from error
 
 
 def load(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Fills model and optimizer in place, whatever number of processes wrote the checkpoint.
 
     Raises:
-        Failed: its files are damaged or of another model.
+        RunError: its files are damaged or of another model.
     """
     try:
         dcp.load(_state(model, optimizer, fresh=True), checkpoint_id=path)
     except (OSError, CheckpointException) as error:
-        raise Failed(f"{path}: could not be loaded ({_cause(error)})") from error
+        raise RunError(f"{path}: could not be loaded ({_cause(error)})") from error
 
 
 def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

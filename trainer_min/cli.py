@@ -12,14 +12,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from trainer_min.config import PRESETS, TrainSettings
-from trainer_min.errors import Failed, Refused
+from trainer_min.errors import RefusedError, RunError
 
 DONE, FAILED, REFUSED = 0, 1, 2
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message} (see {self.prog} --help)")
+        raise RefusedError(f"{message} (see {self.prog} --help)")
 
 
 def _placeholder(field: FieldInfo) -> str:
@@ -87,16 +87,16 @@ def settings_from(options: dict[str, Any]) -> TrainSettings:
     """Settings from parsed options, over those of `preset`.
 
     Raises:
-        Refused: with one line that names each option that is missing or wrong.
+        RefusedError: with one line that names each option that is missing or wrong.
     """
     preset = options.pop("preset", None)
     try:
         settings = TrainSettings(**(PRESETS[preset] if preset else {}) | options)
         settings.mixture()
     except ValidationError as error:
-        raise Refused(_one_line(error)) from error
+        raise RefusedError(_one_line(error)) from error
     except ValueError as error:
-        raise Refused(f"--weights: {error}") from error
+        raise RefusedError(f"--weights: {error}") from error
     return settings
 
 
@@ -118,10 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = vars(_parser().parse_args(arguments))
         {"train": _train}[options.pop("command")](options)
-    except (Refused, Failed) as error:
+    except (RefusedError, RunError) as error:
         if os.environ.get("RANK", "0") == "0":  # once, not once a process
             print(f"trainer_min: {error}", file=sys.stderr)
-        return REFUSED if isinstance(error, Refused) else FAILED
+        return REFUSED if isinstance(error, RefusedError) else FAILED
     except KeyboardInterrupt:
         print("trainer_min: interrupted; --resume auto goes on from there", file=sys.stderr)
         return 130

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 LLAMA_VOCABULARY = 32_000
 PAPER_SEQUENCE = 2048
 PAPER_BATCH = 2048
-"""Sequences a step: 4,194,304 tokens. The paper says "4M tokens"; that 4M is 2^22 is our reading."""
+"""Sequences a step, 4,194,304 tokens. The paper says "4M tokens"; 2^22 is our reading of it."""
 
 
 class ModelConfig(BaseModel):
@@ -28,10 +28,12 @@ class ModelConfig(BaseModel):
     heads: int = Field(gt=0, description="attention heads; keys and values have as many (no GQA)")
     vocab_size: int = Field(gt=0, description="rows of the embedding and of the output head")
     norm_eps: float = Field(
-        1e-6, gt=0, description="1e-6 for 7B, 13B and 33B, 1e-5 for 65B (the released params.json)"
+        gt=0, description="1e-6 for 7B, 13B and 33B, 1e-5 for 65B (the released params.json)"
     )
-    rope_theta: float = Field(10_000.0, gt=0, description="base of the rotary angles")
-    multiple_of: int = Field(256, gt=0, description="the feed-forward width is rounded up to it")
+    rope_theta: float = Field(gt=0, description="base of the rotary angles (release: 10,000)")
+    multiple_of: int = Field(
+        gt=0, description="the feed-forward width is rounded up to it (release: 256)"
+    )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> ModelConfig:
@@ -79,6 +81,8 @@ class Size(BaseModel):
             heads=self.heads,
             norm_eps=self.norm_eps,
             vocab_size=vocab_size,
+            rope_theta=10_000.0,
+            multiple_of=256,
         )
 
 
@@ -145,7 +149,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class TrainSettings(BaseModel):
-    """Everything a training run is told. Fields left at None are taken from the size."""
+    """Everything a training run is told. What is not given is taken from the size."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -162,23 +166,24 @@ class TrainSettings(BaseModel):
         description="rows of embedding and head; default: 32,000 for the paper's sizes, else the "
         "corpus's vocabulary. A larger number pads (a multiple of 64 can be faster)",
     )
-    seq_len: int | None = Field(
-        None, gt=0, description="tokens of a sequence; default: the size's (paper: 2048)"
+    seq_len: int = Field(
+        gt=0, description="tokens of a sequence; default: the size's (paper: 2048)"
     )
-    batch: int | None = Field(
-        None,
+    batch: int = Field(
         gt=0,
         description="sequences of a step over all processes, whatever their number; default: the "
         "size's (paper: 4M tokens, 2048 sequences)",
     )
-    micro_batch: int | None = Field(
-        None,
+    micro_batch: int = Field(
+        8,
         gt=0,
-        description="sequences that a process pushes through the model at once; default: 8, "
-        "or its whole share where that is smaller. Changes memory and speed, not the result",
+        description="sequences that a process pushes through the model at once. Changes memory "
+        "and speed, not the result",
     )
-    steps: int | None = Field(
-        None, gt=0, description="optimizer steps of the run and horizon of the schedule"
+    steps: int = Field(
+        gt=0,
+        description="optimizer steps of the run and horizon of the schedule; default: the size's "
+        "(paper: 1.0T tokens for 7B and 13B, 1.4T for 33B and 65B)",
     )
     stop_at: int | None = Field(
         None,
@@ -186,9 +191,11 @@ class TrainSettings(BaseModel):
         description="end (with a checkpoint) after this step, as if interrupted; the schedule "
         "keeps its horizon. For tests and for runs in portions",
     )
-    lr: float | None = Field(None, gt=0, description="peak learning rate (paper, Table 2)")
-    warmup: int | None = Field(
-        None, ge=0, description="steps of linear warm-up (paper: 2000; small sizes: fewer)"
+    lr: float = Field(gt=0, description="peak learning rate; default: the size's (paper, Table 2)")
+    warmup: int = Field(
+        ge=0,
+        description="steps of linear warm-up; default: the size's (paper: 2000), but at most a "
+        "tenth of --steps",
     )
     min_lr_ratio: float = Field(
         0.1, ge=0, le=1, description="final over peak learning rate (paper: 10 %)"
@@ -250,25 +257,18 @@ class TrainSettings(BaseModel):
         description="check the sha256 of every shard first (reads the whole corpus once)",
     )
 
-    @model_validator(mode="after")
-    def _known_size(self) -> TrainSettings:
-        if self.model not in SIZES:
-            raise ValueError(f"unknown model {self.model!r}: choose from {', '.join(SIZES)}")
-        return self
-
-    def resolved(self) -> TrainSettings:
-        """The same settings with every None filled in from the size (idempotent)."""
-        size = SIZES[self.model]
-        filled = {
-            name: getattr(size, name)
-            for name in ("seq_len", "batch", "steps", "lr", "warmup")
-            if getattr(self, name) is None
-        }
-        if "warmup" in filled:  # a short run of a big size must still reach its peak
-            filled["warmup"] = min(filled["warmup"], (self.steps or size.steps) // 10)
-        if self.micro_batch is None:
-            filled["micro_batch"] = 8
-        return self.model_copy(update=filled)
+    @model_validator(mode="before")
+    @classmethod
+    def _from_size(cls, given: dict[str, Any]) -> dict[str, Any]:
+        name = given.get("model", cls.model_fields["model"].default)
+        if name not in SIZES:
+            raise ValueError(f"unknown model {name!r}: choose from {', '.join(SIZES)}")
+        size = SIZES[name]
+        filled = {key: getattr(size, key) for key in ("seq_len", "batch", "steps", "lr", "warmup")}
+        steps = str(given.get("steps", ""))
+        if steps.isdigit():  # a short run of a big size must still reach its peak
+            filled["warmup"] = min(size.warmup, int(steps) // 10)
+        return filled | given
 
     def mixture(self) -> dict[str, float] | None:
         """`weights` parsed.

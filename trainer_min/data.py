@@ -20,7 +20,7 @@ from tokenizer.files import file_system, join
 from tokenizer.manifest import Split, TokensManifest
 from tokenizer.order import ORDER_VERSION, DataOrder
 from tokenizer.shards import DTYPE, ShardReader
-from trainer_min.errors import Refused
+from trainer_min.errors import RefusedError
 
 IGNORED = -100
 """Label of a position that has no part in the loss."""
@@ -40,14 +40,14 @@ class Corpus:
         """The data order of a split.
 
         Raises:
-            Refused: the split cannot give sequences of this length with these weights.
+            RefusedError: the split cannot give sequences of this length with these weights.
         """
         try:
             return DataOrder(
                 self.manifest, self.root, seq_len=seq_len, seed=seed, split=split, weights=weights
             )
         except ValueError as error:
-            raise Refused(f"{self.root}: {error}") from error
+            raise RefusedError(f"{self.root}: {error}") from error
 
     def windows(self, source: str, split: Split, seq_len: int) -> int:
         """Sequences of `seq_len` tokens and the label after them in one epoch of a source."""
@@ -67,13 +67,13 @@ def open_corpus(path: str | os.PathLike[str]) -> Corpus:
     """Reads the manifest of a work folder or of its `tokens/` folder.
 
     Raises:
-        Refused: there is none, or it does not hold together.
+        RefusedError: there is none, or it does not hold together.
     """
     try:
         manifest = manifests.load(path)
         root = manifests.root_of(path)
     except (ValueError, OSError) as error:
-        raise Refused(str(error)) from error
+        raise RefusedError(str(error)) from error
     return Corpus(root, manifest, hashlib.sha256(manifest.to_json()).hexdigest())
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Settings, corpus or checkpoint do not fit together; nothing was changed. Exit code 2."""
 
 
-class Failed(Exception):
+class RunError(Exception):
     """A run that had started cannot go on; what was committed is safe. Exit code 1."""

@@ -151,6 +151,10 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
 
+    def blocks(self) -> list[Block]:
+        """The decoder layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, Block)]
+
     def forward(self, tokens: Tensor) -> Tensor:
         turn = rotation(
             tokens.shape[1], self.config.head_dim, self.config.rope_theta, tokens.device

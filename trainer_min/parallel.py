@@ -19,7 +19,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from trainer_min.config import ModelConfig, TrainSettings
-from trainer_min.errors import Refused
+from trainer_min.errors import RefusedError
 from trainer_min.init import initialise
 from trainer_min.model import Transformer
 
@@ -56,10 +56,14 @@ class World:
 
     def total_mod_2_64(self, number: int) -> int:
         """Sum of unsigned 64-bit numbers over all processes, mod 2^64."""
-        halves = torch.tensor([number % _HALF, number // _HALF])  # cannot overflow int64
-        dist.all_reduce(halves)
-        low, high = halves.tolist()
-        return (low + high * _HALF) % (1 << 64)
+        low, high = self.total(number % _HALF, number // _HALF)  # exact up to 2^21 processes
+        return (int(low) + int(high) * _HALF) % (1 << 64)
+
+    def all_of(self, mine: str | None) -> list[str]:
+        """What the processes have to say, without those that have nothing."""
+        said: list[str | None] = [None] * self.size
+        dist.all_gather_object(said, mine)
+        return [text for text in said if text is not None]
 
     def agree(self, decision: object) -> object:
         """The first process's object, on every process."""
@@ -87,10 +91,10 @@ def open_world(device: str = "auto", threads: int = 0) -> Iterator[World]:
         threads: CPU threads of this process; 0 shares the machine's cores evenly.
 
     Raises:
-        Refused: cuda was asked for and is not there.
+        RefusedError: cuda was asked for and is not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise Refused("--device cuda: torch finds no CUDA device here")
+        raise RefusedError("--device cuda: torch finds no CUDA device here")
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     torch.set_num_threads(_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     # Both kinds: small facts travel as CPU tensors also where the model is on a GPU.
@@ -119,7 +123,7 @@ def build_model(config: ModelConfig, settings: TrainSettings, world: World) -> T
     """
     with torch.device("meta"):
         model = Transformer(config)
-    for layer in model.layers:
+    for layer in model.blocks():
         layer.recompute = settings.activation_checkpoint
         if settings.compile:
             layer.compile()  # in place: a wrapper would change the parameters' names
@@ -128,7 +132,7 @@ def build_model(config: ModelConfig, settings: TrainSettings, world: World) -> T
         policy = MixedPrecisionPolicy(
             param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
-    for layer in model.layers:
+    for layer in model.blocks():
         fully_shard(layer, mesh=world.mesh, mp_policy=policy)
     # Used last in the forward and first in the backward pass: not worth freeing in between.
     fully_shard(
@@ -147,3 +151,9 @@ def build_model(config: ModelConfig, settings: TrainSettings, world: World) -> T
     model.to_empty(device=world.device)
     initialise(model, config.layers, settings.seed)
     return model
+
+
+def reduce_gradients(model: Transformer, now: bool) -> None:
+    """Whether the next backward pass sums gradients over the world or keeps them for later."""
+    assert isinstance(model, FSDPModule)
+    model.set_requires_gradient_sync(now)

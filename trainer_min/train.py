@@ -18,11 +18,18 @@ from torch.optim import AdamW
 from trainer_min import checkpoint
 from trainer_min.config import SIZES, ModelConfig, TrainSettings
 from trainer_min.data import IGNORED, Corpus, differences, open_corpus, read
-from trainer_min.errors import Failed, Refused
+from trainer_min.errors import RefusedError, RunError
 from trainer_min.log import RunLog, read_log
 from trainer_min.model import Transformer
-from trainer_min.parallel import World, build_model
+from trainer_min.parallel import World, build_model, reduce_gradients
 from trainer_min.schedule import learning_rate, schedule_table
+
+# Settings that a run and its checkpoints share.
+_RECIPE = (
+    *("seq_len", "batch", "steps", "seed", "weights"),
+    *("lr", "warmup", "min_lr_ratio", "clip"),
+    *("weight_decay", "decay", "beta1", "beta2", "adam_eps"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,13 @@ class Summary:
     held_out: dict[str, float]
 
 
-def train(settings: TrainSettings, world: World) -> Summary:
+def train(s: TrainSettings, world: World) -> Summary:
     """Trains to `steps` (or `stop_at`), from the start or from a checkpoint.
 
     Raises:
-        Refused: the corpus or the checkpoint does not fit; nothing was written.
-        Failed: a loss or gradient was not finite; the checkpoints before it are untouched.
+        RefusedError: the corpus or the checkpoint does not fit; nothing was written.
+        RunError: a loss or gradient was not finite; the checkpoints before it are untouched.
     """
-    s = settings.resolved()
-    assert s.seq_len and s.batch and s.steps and s.lr and s.micro_batch and s.warmup is not None
     corpus, config = _open(s, world)
     weights = s.mixture()
     order = corpus.order(seq_len=s.seq_len, seed=s.seed, split="train", weights=weights)
@@ -74,19 +79,16 @@ def train(settings: TrainSettings, world: World) -> Summary:
     for step in range(start + 1, end + 1):
         began = time.perf_counter()
         offset = (step - 1) * s.batch
-        try:
-            batch = read(order, range(offset + share.start, offset + share.stop), rows)
-        except ValueError as error:  # an id outside the vocabulary, a shard cut short
-            raise Failed(f"step {step}: {error}; {_safe(saved)}") from error
+        batch, problem = read(order, range(offset + share.start, offset + share.stop), rows)
+        valid, problems = world.total((batch.labels != IGNORED).sum(), problem is not None)
+        if problems:  # all stop together: a process that left alone would let the others wait
+            raise RunError(f"step {step}: {world.all_of(problem)[0]}; {_safe(saved)}")
         digest = world.total_mod_2_64(batch.digest)
-        (valid,) = world.total((batch.labels != IGNORED).sum())
         inputs, labels = batch.inputs.to(world.device), batch.labels.to(world.device)
 
         loss_sum = torch.zeros((), device=world.device)
         for row in range(0, rows, s.micro_batch):
-            model.set_requires_gradient_sync(
-                s.sync_every_micro_batch or row + s.micro_batch >= rows
-            )
+            reduce_gradients(model, s.sync_every_micro_batch or row + s.micro_batch >= rows)
             part = slice(row, row + s.micro_batch)
             loss = summed_loss(model, inputs[part], labels[part])
             (loss / valid).backward()
@@ -96,7 +98,7 @@ def train(settings: TrainSettings, world: World) -> Summary:
 
         mean, grad_norm = world.total(loss_sum)[0] / valid, float(norm)
         if not (math.isfinite(mean) and math.isfinite(grad_norm)):
-            raise Failed(
+            raise RunError(
                 f"step {step}: loss {mean}, gradient norm {grad_norm}; the weights were not "
                 f"changed; {_safe(saved)}"
             )
@@ -148,7 +150,6 @@ def held_out_losses(
 
     Sources whose held-out part is shorter than one sequence are left out.
     """
-    assert s.seq_len and s.micro_batch
     model.eval()
     losses = {}
     for source in sorted(corpus.manifest.sources):
@@ -185,26 +186,22 @@ def _open(s: TrainSettings, world: World) -> tuple[Corpus, ModelConfig]:
             corpus,
             vocab_size=rows,
             padded=s.vocab_size is not None,
-            seq_len=s.seq_len or size.seq_len,
+            seq_len=s.seq_len,
             weights=s.mixture(),
             verify=s.verify_shards,
         )
     found = world.agree(found)
     if found:
         assert isinstance(found, list)
-        raise Refused("\n  ".join([f"{corpus.root} does not fit this run:", *found]))
+        raise RefusedError("\n  ".join([f"{corpus.root} does not fit this run:", *found]))
     return corpus, size.model(rows)
 
 
 def _facts(s: TrainSettings, config: ModelConfig, corpus: Corpus) -> dict[str, Any]:
     """What must be the same when a run goes on; all else may change (processes, micro-batch...)."""
-    recipe = (
-        "seq_len batch steps lr warmup min_lr_ratio weight_decay decay beta1 beta2 adam_eps "
-        "clip seed weights"
-    ).split()
     return {
         **{f"model.{name}": value for name, value in config.model_dump().items()},
-        **{name: getattr(s, name) for name in recipe},
+        **{name: getattr(s, name) for name in _RECIPE},
         **corpus.facts(),
     }
 
@@ -217,10 +214,12 @@ def _where_to_start(
     if path is None:
         return 0, None
     if s.resume == "never":
-        raise Refused(f"{s.out} holds {path.name} already: --resume auto goes on, or another --out")
+        raise RefusedError(
+            f"{s.out} holds {path.name} already: --resume auto goes on, or another --out"
+        )
     step, saved = checkpoint.read_facts(path)
     if found := checkpoint.differences(saved, facts):
-        raise Refused("\n  ".join([f"{path} is of another run:", *found]))
+        raise RefusedError("\n  ".join([f"{path} is of another run:", *found]))
     world.barrier()  # none writes before all have read
     return step, path
 
@@ -234,7 +233,7 @@ def _optimizer(model: Transformer, s: TrainSettings, world: World) -> AdamW:
     ]
     return AdamW(
         [group for group in groups if group["params"]],
-        lr=s.lr or 0.0,
+        lr=s.lr,
         betas=(s.beta1, s.beta2),
         eps=s.adam_eps,
         fused=world.device.type == "cuda",
@@ -244,7 +243,6 @@ def _optimizer(model: Transformer, s: TrainSettings, world: World) -> AdamW:
 def _opening(
     s: TrainSettings, config: ModelConfig, corpus: Corpus, world: World, resumed: Path | None
 ) -> list[str]:
-    assert s.seq_len and s.batch and s.steps and s.lr and s.warmup is not None
     shares = s.mixture() or {n: v.proportion for n, v in corpus.manifest.sources.items()}
     total = sum(shares.values())
     device = world.device.type

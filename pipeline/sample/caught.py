@@ -22,6 +22,7 @@ from pipeline.sample.traps import Must, Trap, read_key
 
 _EXAMPLES = 5
 _DIGIT = re.compile(r"\d")
+_OFFSET = re.compile(r"([0-9]+)(?:\+|$)")
 _SPACE = re.compile(r"\s+")
 
 
@@ -266,7 +267,9 @@ def _place(origin: str) -> tuple[str, int | None]:
 
 
 def _number(value: str) -> int | None:
-    return int(value) if value.isdigit() else None
+    """The offset of `123`, or of `123+45` (inside a compressed member); None for other keys."""
+    match = _OFFSET.match(value)
+    return int(match.group(1)) if match else None
 
 
 def _whole(trap: Trap) -> bool:

@@ -15,8 +15,8 @@ from pipeline.sample.pages import WebPage
 from pipeline.sample.texts import LanguageText
 from pipeline.sample.traps import Must, Trap
 
-BOMB = 512 * 2**20
-"""Bytes that the bombs expand to: far more than any page, and than a worker should hold."""
+BOMB = 128 * 2**20
+"""Bytes that the bombs expand to: far above CommonCrawl's cut of 1 or 5 MiB a page."""
 
 _BLOCK = b"boom " * 200_000 + b"\n"
 _CHARSETS = (  # language, encoding of the bytes, HTTP charset, charset in the page, last words

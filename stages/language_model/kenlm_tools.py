@@ -35,7 +35,7 @@ _NAMES = ("lmplz", "build_binary")
 _HOW = "run `python -m stages.language_model.kenlm_tools`, or set LLAMA_CORPUS_KENLM_BIN"
 
 
-class ToolsMissing(RuntimeError):
+class ToolsMissingError(RuntimeError):
     """The programs are absent or cannot be built; the message is one line that says what to do."""
 
 
@@ -71,18 +71,20 @@ def find_tools() -> Tools:
     """The programs from $LLAMA_CORPUS_KENLM_BIN where it is set, else the cache, else the PATH.
 
     Raises:
-        ToolsMissing: they are in none of these places.
+        ToolsMissingError: they are in none of these places.
     """
     if folder := os.environ.get("LLAMA_CORPUS_KENLM_BIN"):
         if tools := Tools.in_folder(Path(folder)):
             return tools
-        raise ToolsMissing(f"LLAMA_CORPUS_KENLM_BIN={folder} does not hold lmplz and build_binary")
+        raise ToolsMissingError(
+            f"LLAMA_CORPUS_KENLM_BIN={folder} does not hold lmplz and build_binary"
+        )
     if tools := Tools.in_folder(cache_folder()):
         return tools
     found = [shutil.which(name) for name in _NAMES]
     if found[0] and found[1]:
         return Tools(Path(found[0]), Path(found[1]))
-    raise ToolsMissing(f"KenLM's lmplz and build_binary are not built yet: {_HOW}")
+    raise ToolsMissingError(f"KenLM's lmplz and build_binary are not built yet: {_HOW}")
 
 
 def build_tools(install_packages: bool = True) -> Tools:
@@ -90,7 +92,7 @@ def build_tools(install_packages: bool = True) -> Tools:
     processes at once: one builds, the others wait.
 
     Raises:
-        ToolsMissing: the source cannot be had, or something that the build needs is missing.
+        ToolsMissingError: the source cannot be had, or something that the build needs is missing.
     """
     folder = cache_folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +110,7 @@ def build_tools(install_packages: bool = True) -> Tools:
             ready.rename(folder)
     tools = Tools.in_folder(folder)
     if tools is None:
-        raise ToolsMissing(f"the build left no programs in {folder}")
+        raise ToolsMissingError(f"the build left no programs in {folder}")
     return tools
 
 
@@ -116,7 +118,7 @@ def _version() -> str:
     try:
         return importlib.metadata.version("kenlm")
     except importlib.metadata.PackageNotFoundError as error:
-        raise ToolsMissing("the Python package kenlm is not installed") from error
+        raise ToolsMissingError("the Python package kenlm is not installed") from error
 
 
 @contextmanager
@@ -134,12 +136,14 @@ def _download(scratch: Path) -> Path:
     result = _run([*command, "kenlm", "--dest", str(scratch), wanted])
     archives = sorted(scratch.glob("kenlm-*.tar.gz"))
     if result.returncode or not archives:
-        raise ToolsMissing(f"pip could not download the source of {wanted}: {_last_line(result)}")
+        raise ToolsMissingError(
+            f"pip could not download the source of {wanted}: {_last_line(result)}"
+        )
     source = scratch / "source"
     unpack(archives[0], source)
     roots = [path.parent for path in source.glob("*/CMakeLists.txt")]
     if len(roots) != 1:
-        raise ToolsMissing(f"{archives[0].name} is not a kenlm source distribution")
+        raise ToolsMissingError(f"{archives[0].name} is not a kenlm source distribution")
     return roots[0]
 
 
@@ -147,13 +151,13 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a tar file whose members must all stay inside the folder.
 
     Raises:
-        ToolsMissing: a member points outside, or is no plain file or folder.
+        ToolsMissingError: a member points outside, or is no plain file or folder.
     """
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
     except tarfile.TarError as error:
-        raise ToolsMissing(f"{archive.name} cannot be unpacked: {error}") from error
+        raise ToolsMissingError(f"{archive.name} cannot be unpacked: {error}") from error
 
 
 def _compile(source: Path, build: Path, install_packages: bool) -> Path:
@@ -163,11 +167,13 @@ def _compile(source: Path, build: Path, install_packages: bool) -> Path:
         _install_packages(missing)
         missing = [package for name, package in _PROGRAM_PACKAGES.items() if not shutil.which(name)]
     if missing:
-        raise ToolsMissing(f"building KenLM needs: {' '.join(missing)}; install them and try again")
+        raise ToolsMissingError(
+            f"building KenLM needs: {' '.join(missing)}; install them and try again"
+        )
     if not _configure(source, build) and not (
         install_packages and _install_packages(BOOST_PACKAGES) and _configure(source, build)
     ):
-        raise ToolsMissing(
+        raise ToolsMissingError(
             f"building KenLM needs Boost: install {' '.join(BOOST_PACKAGES)} "
             "(or your system's Boost headers and libraries) and try again"
         )
@@ -176,7 +182,7 @@ def _compile(source: Path, build: Path, install_packages: bool) -> Path:
     for name in _NAMES:  # one target at a time: several need a newer cmake
         result = _run([*command, name])
         if result.returncode:
-            raise ToolsMissing(f"KenLM's {name} does not compile: {_last_line(result)}")
+            raise ToolsMissingError(f"KenLM's {name} does not compile: {_last_line(result)}")
     return build / "bin"
 
 
@@ -220,7 +226,7 @@ def main() -> int:
     """Builds the programs where needed and prints their paths. 0 done, 2 something is missing."""
     try:
         tools = build_tools()
-    except ToolsMissing as error:
+    except ToolsMissingError as error:
         print(error, file=sys.stderr)
         return 2
     print(tools.lmplz)

@@ -24,7 +24,7 @@ from stages.language_model.settings import LanguageModelSettings
 _SENTENCE_BYTES = 4192
 
 
-class TrainingFailed(RuntimeError):
+class TrainingError(RuntimeError):
     """A library or program gave up; the message holds what it said."""
 
 
@@ -89,8 +89,8 @@ def train_language_model(
         tools: KenLM's programs; None looks for them (`find_tools`).
 
     Raises:
-        TrainingFailed: SentencePiece or KenLM failed.
-        stages.language_model.kenlm_tools.ToolsMissing: KenLM's programs are not there.
+        TrainingError: SentencePiece or KenLM failed.
+        stages.language_model.kenlm_tools.ToolsMissingError: KenLM's programs are not there.
         ValueError: `language` is no language code.
     """
     settings = settings or LanguageModelSettings()
@@ -100,7 +100,7 @@ def train_language_model(
         scratch = Path(folder)
         with (scratch / "spool").open("w+b") as spool:
             sample = LineSample(spool, settings.max_documents, settings.max_bytes, settings.seed)
-            for line in map(lambda text: _line(text, settings.head_chars), texts):
+            for line in (_line(text, settings.head_chars) for text in texts):
                 if line:
                     sample.add(line)
             if not sample.bytes or sample.bytes < settings.min_bytes:
@@ -151,7 +151,7 @@ def _train_sentencepiece(sample: LineSample, settings: LanguageModelSettings) ->
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise TrainingFailed(f"SentencePiece: {error}") from error
+        raise TrainingError(f"SentencePiece: {error}") from error
     return out.getvalue()
 
 
@@ -211,7 +211,7 @@ def _run(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:
         name = Path(command[0]).name
-        raise TrainingFailed(f"{name} ended with {result.returncode}: {result.stderr[-2000:]}")
+        raise TrainingError(f"{name} ended with {result.returncode}: {result.stderr[-2000:]}")
 
 
 def _sha256(path: Path) -> str:

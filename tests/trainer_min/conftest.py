@@ -68,7 +68,7 @@ def run() -> Run:
     def start(*arguments: object, processes: int = 0) -> subprocess.CompletedProcess[str]:
         launcher = [sys.executable, "-m"]
         if processes:
-            launcher += "torch.distributed.run --standalone --nproc_per_node".split()
+            launcher += ["torch.distributed.run", "--standalone", "--nproc_per_node"]
             launcher += [str(processes), "-m"]
         return subprocess.run(
             [*launcher, "trainer_min", *map(str, arguments)],

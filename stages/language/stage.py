@@ -1,0 +1,34 @@
+"""`language`: gives each document its language, or rejects it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pyarrow as pa
+
+from stages.engine.models import load_once
+from stages.engine.rules import RuleStage
+from stages.engine.step import InputError
+from stages.language.model import ModelMissingError, model_digest, model_path
+from stages.language.rule import REASONS, LanguageRule
+from stages.language.settings import LanguageSettings
+
+
+class Language(RuleStage[LanguageSettings]):
+    name = "language"
+    summary = "identify the language (fastText lid.176) and drop what scores below a threshold"
+    Settings = LanguageSettings
+    reasons = REASONS
+    columns: ClassVar[tuple[pa.Field, ...]] = (pa.field("language_scores", pa.string()),)
+
+    def check(self) -> None:
+        try:
+            model_path(self.settings.model)
+        except ModelMissingError as error:
+            raise InputError(f"{self.step.name}: {error}") from error
+
+    def models(self) -> dict[str, str]:
+        return {"lid": model_digest(model_path(self.settings.model))}
+
+    def rule(self) -> LanguageRule:
+        return load_once(("language", self.settings), lambda: LanguageRule(self.settings))

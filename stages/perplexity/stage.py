@@ -1,0 +1,182 @@
+"""`perplexity`: scores documents, finds the cutoffs of each language, names the bucket.
+
+Three passes in one step: units score their documents and count the scores; one reducer merges the
+counts into cutoffs; units write their documents with score and bucket. Between the passes only
+numbers are kept, so the expensive scoring is done once.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.documents import PartWriter, further_columns, read_batches, text_bytes, with_columns
+from stages.engine import files
+from stages.engine.models import load_once
+from stages.engine.progress import Reporter
+from stages.engine.step import InputError, Port, Record, ShuffleStage
+from stages.engine.units import WorkUnit
+from stages.outcomes import Bad
+from stages.perplexity.cutoffs import BucketRule, Histogram, published_cutoffs, recalibrated
+from stages.perplexity.score import ModelFileError, PerplexityScorer
+from stages.perplexity.settings import PerplexitySettings
+
+CUTOFFS_FILE = "cutoffs.json"
+_FAILED = -1.0
+_ALL = "cutoffs"
+
+
+class Perplexity(ShuffleStage[PerplexitySettings]):
+    name = "perplexity"
+    summary = "score documents with their language's KenLM and sort them in head, middle, tail"
+    Settings = PerplexitySettings
+    ports = {
+        "input": Port("documents", "documents: step folders or Parquet files"),
+        "models": Port(
+            "folder", "a language_model step's folder, or one with CCNet's files", required=False
+        ),
+    }
+
+    def check(self) -> None:
+        given = self.step.inputs.get("models", [])
+        if len(given) > 1:
+            raise InputError(f"{self.step.name}: one folder of models, please")
+        if not given and self.settings.models is None and not self.settings.files:
+            raise InputError(f"{self.step.name}: give --models, a folder of language models")
+
+    def chosen(self) -> PerplexitySettings:
+        """The settings with the models' folder, brought to this machine if it is remote."""
+        given = self.step.inputs.get("models", [])
+        if not given:
+            return self.settings
+        return self.settings.model_copy(update={"models": files.local_folder(given[0])})
+
+    def scorer(self) -> PerplexityScorer:
+        try:
+            return load_once(
+                ("perplexity", files.digest_of(self.step.to_json())),
+                lambda: PerplexityScorer(self.chosen()),
+            )
+        except ModelFileError as error:
+            raise InputError(f"{self.step.name}: {error}") from error
+
+    def models(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for language, pair in sorted(self.scorer().files.items()):
+            found[f"{language}.sp.model"] = files.sha256_of(pair.sentencepiece)
+            found[f"{language}.arpa.bin"] = files.sha256_of(pair.kenlm)
+        return found
+
+    def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
+        scorer = self.scorer()
+        scores: list[float] = []
+        failed: dict[str, str] = {}
+        histograms: dict[str, Histogram] = defaultdict(Histogram)
+        record = Record(unit.name)
+        for batch in self._batches(unit, ["id", "text", "language"]):
+            record.counts.documents_in += batch.num_rows
+            record.counts.text_bytes_in += text_bytes(batch.column("text"))
+            for document, text, language in zip(
+                *(batch.column(c).to_pylist() for c in ("id", "text", "language")), strict=True
+            ):
+                try:
+                    score = scorer.score(text, language)
+                except ModelFileError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one document's dead letter
+                    failed[document] = f"{type(error).__name__}: {error}"
+                    scores.append(_FAILED)
+                    continue
+                scores.append(np.nan if score is None else score)
+                if score is not None:
+                    histograms[language].add(score)
+            reporter.advanced(
+                "emit", unit.key, record.counts.documents_in, record.counts.text_bytes_in
+            )
+        buffer = io.BytesIO()
+        np.save(buffer, np.array(scores, dtype=np.float64))
+        files.write_bytes(self.scratch(f"scores-{unit.name}.npy"), buffer.getvalue())
+        counted = {language: h.as_dict() for language, h in sorted(histograms.items())}
+        path = self.scratch(f"histograms-{unit.name}.json")
+        files.write_json(path, counted)
+        record.emitted = [(_ALL, [unit.index, path])]
+        record.extra = {"failed": failed}
+        return record
+
+    def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
+        merged: dict[str, Histogram] = defaultdict(Histogram)
+        for _, path in values:
+            for language, counted in files.read_json(path).items():
+                merged[language] += Histogram({int(k): n for k, n in counted.items()})
+        if self.settings.cutoffs == "published":
+            cutoffs = dict(published_cutoffs())
+        else:
+            cutoffs = recalibrated(merged, self.settings.percentiles)
+        table = {
+            language: {
+                "documents": len(merged[language]) if language in merged else 0,
+                "cutoffs": list(cutoffs[language]) if language in cutoffs else None,
+            }
+            for language in sorted({*merged, *self.scorer().languages})
+        }
+        files.write_json(files.join(self.step.output, CUTOFFS_FILE), table)
+        used = {language: list(cutoffs[language]) for language in merged if language in cutoffs}
+        return Record(key, emitted=[(index, used) for index, _ in values])
+
+    def process_with(self, unit: WorkUnit, values: Sequence[Any], reporter: Reporter) -> Record:
+        (cutoffs,) = values
+        rule = BucketRule({language: (low, high) for language, (low, high) in cutoffs.items()})
+        stored = files.read_bytes(self.scratch(f"scores-{unit.name}.npy"))
+        scores = np.load(io.BytesIO(stored), allow_pickle=False)
+        failed = files.read_json(self.scratch(f"emit-{unit.name}.json"))["extra"]["failed"]
+        columns = further_columns(unit.pieces[0].path)
+        with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
+            row = 0
+            for batch in self._batches(unit, None):
+                mine = scores[row : row + batch.num_rows]
+                row += batch.num_rows
+                out.counts.documents_in += batch.num_rows
+                out.counts.text_bytes_in += text_bytes(batch.column("text"))
+                keep = mine != _FAILED
+                for i in np.flatnonzero(~keep).tolist():
+                    document = batch.column("id")[i].as_py()
+                    out.leave(Bad(unit.pieces[0].path, document, failed[document]))
+                batch, mine = batch.filter(pa.array(keep)), mine[keep]
+                known = [None if np.isnan(s) else float(s) for s in mine]
+                languages = batch.column("language").to_pylist()
+                buckets = [rule(s, code)[0] for s, code in zip(known, languages, strict=True)]
+                for bucket in buckets:
+                    out.counts.other[f"bucket_{bucket or 'none'}"] += 1
+                out.batch(with_columns(batch, out.schema, {"perplexity": known, "bucket": buckets}))
+            if row != len(scores):
+                raise RuntimeError(f"{len(scores)} scores for {row} documents in {unit.key}")
+        return Record(unit.name, counts=out.counts, files=out.files)
+
+    def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        listed = [f for r in records for f in r.files]
+        path = files.join(self.step.output, CUTOFFS_FILE)
+        table = files.read_json(path)
+        listed.append(
+            {
+                "path": CUTOFFS_FILE,
+                "rows": len(table),
+                "bytes": files.size(path),
+                "sha256": files.sha256_of(path),
+            }
+        )
+        seen = {code for r in records for code in r.counts.languages}
+        without = sorted(seen - set(self.scorer().languages))
+        notes = [f"cutoffs {self.settings.cutoffs}, languages with a model: {len(table)}"]
+        if without:
+            notes.append(f"no model and so no bucket for: {', '.join(without)}")
+        return listed, {"languages_without_model": without, "notes": notes}
+
+    def _batches(self, unit: WorkUnit, columns: Sequence[str] | None) -> Any:
+        for piece in unit.pieces:
+            groups = range(piece.start, piece.end) if piece.end is not None else None
+            yield from read_batches(piece.path, columns, groups)
