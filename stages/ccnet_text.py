@@ -88,9 +88,18 @@ def normalise_for_language_model(text: str) -> str:
     Outer white space off, lower case, accent marks (Mn after canonical decomposition) off, decimal
     digits as 0, the punctuation table's characters replaced by ASCII, control characters removed.
     Newlines are control characters, so the words at the end of one line and the start of the next
-    grow together, as they do in `cc_net`.
+    grow together, as they do in `cc_net`. The result can always be encoded as UTF-8.
     """
-    return _language_model_map()(text.strip())
+    return encodable(_language_model_map()(text.strip()))
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which no UTF-8 can hold, made question marks."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
 
 
 def line_hash(line: str, variant: Variant = "cc_net") -> int:

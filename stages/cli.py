@@ -16,11 +16,11 @@ from rich.table import Table
 
 from stages import registry
 from stages.engine import files
-from stages.engine.console import StepProgress, step_table
+from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, Executor, StageError
 from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
-from stages.engine.step import InputError, Layout, Port, Stage, Step
+from stages.engine.step import InputError, Layout, Port, Stage, Step, plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,9 +109,7 @@ def _port_option(name: str, port: Port) -> click.Option:
 
 def _setting_option(name: str, field: FieldInfo, kind: str) -> click.Option:
     default = field.get_default(call_default_factory=True)
-    shown = yaml.safe_dump(
-        list(default) if isinstance(default, tuple) else default, default_flow_style=True
-    ).splitlines()[0]
+    shown = yaml.safe_dump(plain(default), default_flow_style=True).splitlines()[0]
     return click.Option(
         [f"--{name.replace('_', '-')}", f"{kind}_{name}"],
         metavar=_metavar(field.annotation),
@@ -125,7 +123,7 @@ def _metavar(annotation: Any) -> str:
         return "|".join(str(a) for a in get_args(annotation))
     if origin in (Union, types.UnionType):
         return "|".join(_metavar(a) for a in get_args(annotation) if a is not type(None))
-    if origin in (tuple, list, frozenset):
+    if origin in (tuple, list, frozenset, set):
         return "LIST"
     return getattr(annotation, "__name__", str(annotation)).upper()
 
@@ -174,7 +172,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
     registry.create(step)
     with Executor(engine) as executor, StepProgress() as progress:
         result = run_step(step, executor, progress.tick(step))
-    Console().print(step_table([result.manifest], {step.name: result.skipped}))
+    plain_width(Console()).print(step_table([result.manifest], {step.name: result.skipped}))
 
 
 def _lists_where_due(stage: type[Stage[Any]], settings: dict[str, Any]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _paper(dim: int, heads: int, layers: int, lr: float, tokens: float, eps: flo
         lr=lr,
         batch=PAPER_BATCH,
         seq_len=PAPER_SEQUENCE,
-        steps=math.ceil(tokens / (PAPER_BATCH * PAPER_SEQUENCE)),
+        steps=round(tokens / (PAPER_BATCH * PAPER_SEQUENCE)),
         warmup=2000,
     )
 
@@ -280,9 +280,9 @@ class TrainSettings(BaseModel):
             return None
         shares: dict[str, float] = {}
         for entry in self.weights.split(","):
-            name, equals, number = entry.partition("=")
+            name, equals, number = (part.strip() for part in entry.partition("="))
             share = float(number) if equals else math.nan
-            if not name.strip() or not math.isfinite(share) or share < 0 or name in shares:
+            if not name or not math.isfinite(share) or share < 0 or name in shares:
                 raise ValueError(f"not a share per source: {entry!r} (want name=number, once each)")
-            shares[name.strip()] = share
+            shares[name] = share
         return shares

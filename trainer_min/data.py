@@ -124,11 +124,16 @@ def differences(
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's part of a step: int64 tensors (rows, seq_len) and the digest of its tokens."""
+    """One process's part of a step: int64 tensors (rows, seq_len) and the digest of its tokens.
+
+    `problem` says why it could not be read (an id outside the vocabulary, a shard cut short); the
+    batch then has no labels. It is a value because all processes must stop together.
+    """
 
     inputs: Tensor
     labels: Tensor
     digest: int
+    problem: str | None = None
 
 
 def read(order: DataOrder, sequences: range, rows: int) -> Batch:
@@ -137,10 +142,14 @@ def read(order: DataOrder, sequences: range, rows: int) -> Batch:
     All processes must run the same number of passes, also where their shares differ by one; the
     fillers cost time on some of them and change neither the loss nor the gradient.
     """
-    tokens = [order.tokens(g) for g in sequences]
+    problem, tokens = None, []
+    try:
+        tokens = [order.tokens(g) for g in sequences]
+    except ValueError as error:
+        problem, sequences = str(error), sequences[:0]
     digest = sum(order.digest_of(g, t) for g, t in zip(sequences, tokens, strict=True))
     filler = np.zeros((rows - len(tokens), order.seq_len + 1), dtype=np.int64)
     whole = torch.from_numpy(np.concatenate((*(t[None] for t in tokens), filler)))
     labels = whole[:, 1:].clone()
     labels[len(tokens) :] = IGNORED
-    return Batch(whole[:, :-1].contiguous(), labels, digest % (1 << 64))
+    return Batch(whole[:, :-1].contiguous(), labels, digest % (1 << 64), problem)

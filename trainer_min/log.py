@@ -33,7 +33,7 @@ class RunLog:
         self._steps = steps
         self._live = on and sys.stdout.isatty()
         if on:
-            kept = [record for record in read_log(self.path) if record["step"] <= after]
+            kept = [r for r in read_log(self.path) if r["step"] <= after and r["kind"] != "end"]
             write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
             self._stream = self.path.open("a", buffering=1)
 

@@ -17,7 +17,7 @@ from torch.optim import AdamW
 
 from trainer_min import checkpoint
 from trainer_min.config import SIZES, ModelConfig, TrainSettings
-from trainer_min.data import IGNORED, Corpus, differences, open_corpus, read
+from trainer_min.data import IGNORED, Batch, Corpus, differences, open_corpus, read
 from trainer_min.errors import RefusedError, RunError
 from trainer_min.log import RunLog, read_log
 from trainer_min.model import Transformer
@@ -50,7 +50,8 @@ def train(s: TrainSettings, world: World) -> Summary:
 
     Raises:
         RefusedError: the corpus or the checkpoint does not fit; nothing was written.
-        RunError: a loss or gradient was not finite; the checkpoints before it are untouched.
+        RunError: a loss or gradient was not finite, tokens could not be read or a checkpoint not be
+            written; the checkpoints before it are untouched.
     """
     corpus, config = _open(s, world)
     weights = s.mixture()
@@ -79,10 +80,8 @@ def train(s: TrainSettings, world: World) -> Summary:
     for step in range(start + 1, end + 1):
         began = time.perf_counter()
         offset = (step - 1) * s.batch
-        batch, problem = read(order, range(offset + share.start, offset + share.stop), rows)
-        valid, problems = world.total((batch.labels != IGNORED).sum(), problem is not None)
-        if problems:  # all stop together: a process that left alone would let the others wait
-            raise RunError(f"step {step}: {world.all_of(problem)[0]}; {_safe(saved)}")
+        batch = read(order, range(offset + share.start, offset + share.stop), rows)
+        valid = _labels(batch, world, f"step {step}", saved)
         digest = world.total_mod_2_64(batch.digest)
         inputs, labels = batch.inputs.to(world.device), batch.labels.to(world.device)
 
@@ -159,15 +158,23 @@ def held_out_losses(
         order = corpus.order(seq_len=s.seq_len, seed=s.seed, split="valid", weights={source: 1.0})
         rows = math.ceil(count / world.size)
         batch = read(order, world.share(count), rows)
+        valid = _labels(batch, world, f"held-out {source}", s.steps)
         total = torch.zeros((), device=world.device)
         for row in range(0, rows, s.micro_batch):
             part = slice(row, row + s.micro_batch)
             inputs, labels = batch.inputs[part], batch.labels[part]
             total += summed_loss(model, inputs.to(world.device), labels.to(world.device))
-        loss, valid = world.total(total, (batch.labels != IGNORED).sum())
-        losses[source] = loss / valid
+        losses[source] = world.total(total)[0] / valid
     model.train()
     return losses
+
+
+def _labels(batch: Batch, world: World, what: str, saved: int) -> float:
+    """Labels that count, over all processes; an error on all if one could not read its part."""
+    valid, problems = world.total((batch.labels != IGNORED).sum(), batch.problem is not None)
+    if problems:
+        raise RunError(f"{what}: {world.all_of(batch.problem)[0]}; {_safe(saved)}")
+    return valid
 
 
 def _safe(saved: int) -> str:

@@ -81,7 +81,8 @@ def planted_pages(
     marks, traps = [], []
     for number, (kind, wikitext, gone) in enumerate(_MARKUP):
         names_of = {"n": number, "file": names.file, "category": names.category}
-        marks.append(f"{text.paragraph(rng, 1, 2)} {wikitext.format(**names_of)}")
+        apart = "\n" if wikitext.startswith("{{|") else " "  # a table begins a line
+        marks.append(f"{text.paragraph(rng, 1, 2)}{apart}{wikitext.format(**names_of)}")
         gone = gone.format(**names_of)
         traps.append(trap("wiki markup in the text", Must.TEXT_GONE, title, gone, note=kind))
     yield WikiPage(title, "\n\n".join(marks)), traps

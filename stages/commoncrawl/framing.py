@@ -274,7 +274,12 @@ def find_member(raw: RawFile, at: int, kind: type[Member], limit: int) -> Member
 
 
 class Source(Protocol):
-    """Decompressed bytes by place; the places of an uncompressed file are its offsets."""
+    """Decompressed bytes by place; the places of an uncompressed file are its offsets.
+
+    `checked` says that a sound end is known to be the end of what was written.
+    """
+
+    checked: bool
 
     def pull(self) -> bytes:
         """The next bytes, at most a few `CHUNK`; empty at the sound end. Raises: DamageError."""
@@ -291,6 +296,8 @@ class Source(Protocol):
 
 class Plain:
     """An uncompressed file from `place` on."""
+
+    checked = False
 
     def __init__(self, raw: RawFile, place: int) -> None:
         self._raw = raw
@@ -319,6 +326,7 @@ class Run:
     begins there, if one does. `member` is the one read last.
     """
 
+    checked = True
     # Each way back decompresses the run again.
     MAX_RESTARTS = 8
 

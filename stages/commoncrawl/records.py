@@ -103,11 +103,13 @@ class Fault:
     """A stretch that cannot be read as a record; `error` begins with a short fixed word and `: `.
 
     The words: `format`, `garbage`, `header`, `length`, `truncated`, `gzip`, `lz4`, `bomb`.
+    `gap` says that no record, nor a member with records, begins at `at`.
     """
 
     at: int
     offset: int | str
     error: str
+    gap: bool = False
 
 
 def iter_records(
@@ -116,20 +118,22 @@ def iter_records(
     """The records whose first byte lies in `start <= offset < end`, in file order.
 
     Any cut of a file into adjacent ranges yields each record once. A stretch without records
-    belongs to the range with `start < offset <= end`, so that the reader of the record before it reports it
+    belongs to the range with `start < offset <= end`, so that the reader of the record before it
+    reports it
     (the first range also has offset 0). Both hold for records up to `resync_bytes` long.
     `stream` must be seekable. Its I/O errors pass through.
     """
     raw = RawFile(stream)
     end = raw.size if end is None else min(end, raw.size)
-    if raw.size == 0:
-        yield Fault(0, 0, "format: empty file")
+    if raw.size == start == 0:
+        yield Fault(0, 0, "format: empty file", gap=True)
+    if start >= end:
         return
     for item in _walk(raw, settings, max(0, start - settings.resync_bytes), end):
-        fault = isinstance(item, Fault)
-        if item.at > end or (item.at == end and not fault):
+        gap = isinstance(item, Fault) and item.gap
+        if item.at > end or (item.at == end and not gap):
             return
-        if item.at > start or (item.at == start and (start == 0 or not fault)):
+        if item.at > start or (item.at == start and (start == 0 or not gap)):
             yield item
 
 
@@ -155,29 +159,25 @@ def _walk(raw: RawFile, settings: Settings, place: int, end: int) -> Iterator[Ra
     elif place == 0:
         head = bytes(raw.view(0, 8))
         name = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), "")
-        yield Fault(0, 0, f"format: {name or 'neither WARC nor ARC'}")
+        yield Fault(0, 0, f"format: {name or 'neither WARC nor ARC'}", gap=True)
 
 
 def _sniff(raw: RawFile) -> tuple[type[Member] | None, Starts | None]:
     """How the file is compressed, or else which records an uncompressed one holds."""
     head = bytes(raw.view(0, 2 * MAX_LINE)).removeprefix(b"\xef\xbb\xbf").lstrip()
-    for compression in _COMPRESSIONS:
-        if compression.MAGIC.match(head):
-            return compression, None
     for starts in (WARC_START, ARC_START):
         if starts.here.match(head):
             return None, starts
-    if any(head.startswith(magic) for magic in _FOREIGN):
-        return None, None
-    # The beginning is damaged: whichever kind of record comes first tells.
+    # The first record tells, also where the beginning is damaged.
     limit = min(raw.size, _SNIFF)
     first: type[Member] | None = None
     for compression in _COMPRESSIONS:
-        if member := find_member(raw, 0, compression, limit):
+        if limit and (member := find_member(raw, 0, compression, limit)):
             first, limit = compression, member.at
-    if _Window(Plain(raw, 0), 0).find(ANY_START, limit) is not None:
+    if limit and _Window(Plain(raw, 0), 0).find(ANY_START, limit) is not None:
         return None, ANY_START
-    return first, None
+    # Without any, the magic number says how to look for what is wrong.
+    return first or next((kind for kind in _COMPRESSIONS if kind.MAGIC.match(head)), None), None
 
 
 def _walk_members(
@@ -203,7 +203,7 @@ def _walk_members(
             why = member.unreadable if member else ""
             member = find_member(raw, at + 1, compression, raw.size)
             stop = member.at if member else raw.size
-            yield Fault(at, at, f"{why or 'garbage: no record'} ({stop - at} bytes)")
+            yield Fault(at, at, f"{why or 'garbage: no record'} ({stop - at} bytes)", gap=True)
         if member is None:
             return
         at = member.at
@@ -229,13 +229,14 @@ def _records(
             if not window.begins(starts):
                 following = window.find(starts)
                 stop = window.tell() if following is None else following
-                yield Fault(*place(at), f"garbage: no record ({stop - at} bytes)")
+                error = f"garbage: no record ({stop - at} bytes)"
+                yield Fault(*place(at), error, gap=not window.source.checked)
             else:
                 arc = not window.startswith(b"WARC/")
                 headers, error = _arc_headers(window) if arc else _warc_headers(window)
                 body = window.tell()
                 payload: bytes | None = None
-                length = -1
+                length = short = 0
                 if not error:
                     said = headers.get("content-length", "").strip()
                     length = int(said) if _LENGTH.match(said) else -1
@@ -262,8 +263,9 @@ def _records(
                     continue
                 window.seek(body)
                 following = window.find(starts)
-                if error[0].isdigit():
-                    error = ("truncated: " if following is None else "length: ") + error
+                if short:
+                    cut = following is None and not window.source.checked
+                    error = ("truncated: " if cut else "length: ") + error
                 yield Fault(*place(at), error)
             if following is None:
                 return

@@ -16,7 +16,7 @@ class Settings(BaseModel):
 
     text: Literal["full", "main"] = Field(
         "full",
-        description="Text taken from HTML: `full` keeps all visible text as CommonCrawl's WET files do, "
+        description="Text taken from HTML: `full` keeps all visible text as in CommonCrawl's WET, "
         "which CCNet and so the paper read; `main` drops navigation and boilerplate. "
         "The paper does not name an extractor. WET records are text already and not touched.",
     )

@@ -16,6 +16,7 @@ import pyarrow as pa
 import xxhash
 from pydantic import Field
 
+from stages import urls as web
 from stages.dedup.runs import (
     I64,
     U64,
@@ -32,7 +33,6 @@ from stages.engine.progress import Reporter
 from stages.engine.step import Record, S, Settings, ShuffleStage
 from stages.engine.units import WorkUnit
 from stages.outcomes import Reject
-from stages.urls import normalise_url
 
 _BYTES_PER_DOCUMENT = 512
 _MIN_PARTITIONS = 4
@@ -144,7 +144,7 @@ class UrlDedup(_KeyDedup[UrlDedupSettings]):
     def keys(self, batch: pa.RecordBatch) -> tuple[U64, I64, Bools]:
         urls = batch.column("url").to_pylist()
         keys = np.fromiter(
-            (xxhash.xxh3_64_intdigest(normalise_url(u)) if u else 0 for u in urls),
+            (xxhash.xxh3_64_intdigest((web.normalise(u) or u).encode()) if u else 0 for u in urls),
             np.uint64,
             len(urls),
         )

@@ -18,7 +18,7 @@ from stages.engine import files, manifest
 from stages.engine.execute import Executor, StageError, run_inline
 from stages.engine.manifest import Manifest
 from stages.engine.progress import Progress
-from stages.engine.step import InputError, Record, ShuffleStage, Stage, Step
+from stages.engine.step import InputError, Record, ShuffleStage, Stage, Step, plain
 from stages.engine.units import WorkUnit
 
 _STATE = ".state.json"
@@ -80,7 +80,7 @@ def run_step(
         step=step.name,
         stage=stage.name,
         version=stage.version,
-        settings=stage.settings.model_dump(mode="json"),
+        settings=plain(stage.settings),
         inputs=_with_digests(inputs, [*records, *phases]),
         models=stage.models(),
         counts=counts,
@@ -136,8 +136,8 @@ def _fingerprint(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> str:
         {
             "stage": stage.name,
             "version": stage.version,
-            "settings": stage.settings.model_dump(mode="json"),
-            "layout": stage.layout.model_dump(mode="json"),
+            "settings": plain(stage.settings),
+            "layout": plain(stage.layout),
             "models": stage.models(),
             "code": manifest.code_version(),
             "inputs": known,

@@ -46,6 +46,19 @@ class Layout(Settings):
     )
 
 
+def plain(value: Any) -> Any:
+    """Settings as JSON values, the same in every process (sets have no order of their own)."""
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain(v) for v in value)
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage with everything that decides its output; plain data, so it travels to workers.

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stages.ccnet_text import encodable
 from stages.language.model import load_model, model_digest, model_path
 from stages.language.settings import LanguageSettings
 from stages.outcomes import Reject
@@ -69,11 +70,7 @@ class LanguageRule:
         return self._predict(text) or [("und", 0.0)]
 
     def _predict(self, text: str) -> list[tuple[str, float]]:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
-        line = text.replace("\n", self._joint)
+        line = encodable(text).replace("\n", self._joint)
         labels, scores = self._model.predict(line, k=self.settings.k)
         # fastText's sums of rounded terms may end a little above 1.
         return [

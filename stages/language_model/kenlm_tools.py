@@ -167,15 +167,14 @@ def _compile(source: Path, build: Path, install_packages: bool) -> Path:
         _install_packages(missing)
         missing = [package for name, package in _PROGRAM_PACKAGES.items() if not shutil.which(name)]
     if missing:
-        raise ToolsMissingError(
-            f"building KenLM needs: {' '.join(missing)}; install them and try again"
-        )
+        needed = " ".join([*missing, *BOOST_PACKAGES])
+        raise ToolsMissingError(f"building KenLM needs {needed}: install them and try again")
     if not _configure(source, build) and not (
         install_packages and _install_packages(BOOST_PACKAGES) and _configure(source, build)
     ):
         raise ToolsMissingError(
-            f"building KenLM needs Boost: install {' '.join(BOOST_PACKAGES)} "
-            "(or your system's Boost headers and libraries) and try again"
+            f"building KenLM needs {' '.join(BOOST_PACKAGES)} "
+            "(or your system's own Boost libraries and headers): install them and try again"
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     command = ["cmake", "--build", str(build), "--parallel", str(cores or 1), "--target"]

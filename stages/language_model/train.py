@@ -131,8 +131,7 @@ def train_language_model(
 
 
 def _line(text: str, head_chars: int | None) -> str:
-    line = normalise_for_language_model(text[:head_chars].replace("\n", " "))
-    return line.encode("utf-8", "replace").decode("utf-8")  # lone surrogates become `?`
+    return normalise_for_language_model(text[:head_chars].replace("\n", " "))
 
 
 def _train_sentencepiece(sample: LineSample, settings: LanguageModelSettings) -> bytes:

@@ -60,11 +60,11 @@ class Histogram:
 
     __slots__ = ("_counts",)
 
-    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+    def __init__(self, counts: Mapping[str, int] | Mapping[int, int] | None = None) -> None:
         """`counts`: documents by perplexity in tenths, as `as_dict` gives them.
 
         Raises:
-            ValueError: a perplexity or a count is negative or no whole number.
+            ValueError: a perplexity or a count is negative.
         """
         self._counts: Counter[int] = Counter()
         for tenths, count in (counts or {}).items():

@@ -104,12 +104,7 @@ class PerplexityRule:
 
 
 def _perplexity(models: _Models, text: str) -> float | None:
-    line = normalise_for_language_model(text)
-    try:
-        pieces = models.pieces.encode(line, out_type=str)
-    except UnicodeEncodeError:  # lone surrogates
-        line = line.encode("utf-8", "replace").decode("utf-8")
-        pieces = models.pieces.encode(line, out_type=str)
+    pieces = models.pieces.encode(normalise_for_language_model(text), out_type=str)
     if not pieces:
         return None
     log10 = models.ngrams.score(" ".join(pieces))

@@ -112,7 +112,7 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         merged: dict[str, Histogram] = defaultdict(Histogram)
         for _, path in values:
             for language, counted in files.read_json(path).items():
-                merged[language] += Histogram({int(k): n for k, n in counted.items()})
+                merged[language] += Histogram(counted)
         if self.settings.cutoffs == "published":
             cutoffs = dict(published_cutoffs())
         else:

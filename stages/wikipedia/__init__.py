@@ -1,4 +1,6 @@
-"""Wikipedia: MediaWiki dumps to documents (LLaMA paper, section 2.1). See docs/sources/wikipedia.md.
+"""Wikipedia: MediaWiki dumps to documents (LLaMA paper, section 2.1).
+
+See docs/sources/wikipedia.md.
 
 `WikipediaReader` reads a dump or a part of one; `split` cuts a dump into such parts.
 """

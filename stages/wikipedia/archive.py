@@ -21,7 +21,7 @@ _QUEUE_ITEMS = 8
 _POLL_SECONDS = 0.2
 
 
-class _Abandoned(Exception):
+class _AbandonedError(Exception):
     """The consumer is gone."""
 
 
@@ -39,7 +39,7 @@ class _Pipe:
                 return
             except queue.Full:
                 continue
-        raise _Abandoned
+        raise _AbandonedError
 
     def __iter__(self) -> Iterator[Flow]:
         while (item := self._items.get()) is not None:
@@ -47,7 +47,7 @@ class _Pipe:
 
 
 class _Member(Py7zIO):
-    """Writer of one member: hands the bytes on. `seek` is called for a rewind that is not needed."""
+    """Writer of one member: hands the bytes on. py7zr rewinds it at the end, which is ignored."""
 
     def __init__(self, pipe: _Pipe, number: int, max_bytes: int) -> None:
         self._pipe, self._number, self._size, self._max = pipe, number, 0, max_bytes
@@ -89,12 +89,12 @@ def _extract(stream: BinaryIO, pipe: _Pipe, max_bytes: int) -> None:
             stream.seek(0)
             with py7zr.SevenZipFile(stream, "r") as archive:
                 archive.extractall(factory=_Members(pipe, max_bytes))
-        except _Abandoned:
+        except _AbandonedError:
             return
         except Exception as error:  # noqa: BLE001 - py7zr raises many kinds on a damaged archive
             pipe.put(Gap("7z", f"compression: {type(error).__name__}: {error}"[:300]))
         pipe.put(None)
-    except _Abandoned:
+    except _AbandonedError:
         return
 
 

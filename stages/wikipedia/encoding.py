@@ -12,14 +12,14 @@ _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_.:-
 _KNOWN = re.compile(r"utf-?(8|16|32)(-?[lb]e)?|us-ascii|ascii|iso-8859-\d+|windows-125\d|koi8-[ru]")
 
 
-class UnknownEncoding(ValueError):
-    """The XML declaration names an encoding that MediaWiki exports do not come in."""
+class UnknownEncodingError(ValueError):
+    """The XML declaration names an encoding in which MediaWiki exports do not come."""
 
 
 def encoding_of(head: bytes) -> str:
     """Encoding of an XML file by byte order mark, else by zero bytes, else as declared.
 
-    Raises UnknownEncoding: a declaration is untrusted, and Python knows codecs that are no text.
+    Raises UnknownEncodingError: a declaration is untrusted, and some Python codecs are no text.
     """
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8"
@@ -39,7 +39,7 @@ def encoding_of(head: bytes) -> str:
         return "utf-8"
     name = declared.group(1).decode("ascii").lower()
     if not _KNOWN.fullmatch(name):
-        raise UnknownEncoding(name)
+        raise UnknownEncodingError(name)
     # Bytes that are read as ASCII so far cannot be UTF-16, whatever they claim.
     return "utf-8" if name.startswith("utf") else codecs.lookup(name).name
 

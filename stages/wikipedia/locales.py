@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 # LLaMA paper, section 2.1.
-LANGUAGES = tuple("bg ca cs da de en es fr hr hu it nl pl pt ro ru sl sr sv uk".split())
+_LANGUAGES_WORDS = """
+bg ca cs da de en es fr hr hu it nl pl pt ro ru sl sr sv uk
+"""
+LANGUAGES = tuple(_LANGUAGES_WORDS.split())
 
 
 class NumberFormat(NamedTuple):
@@ -23,9 +26,12 @@ class NumberFormat(NamedTuple):
 
 NUMBERS: dict[str, NumberFormat] = {
     "en": NumberFormat(",", ".", 1),
-    **{code: NumberFormat(".", ",", 1) for code in "ca da de hr it nl ro sl sr".split()},
-    **{code: NumberFormat(" ", ",", 1) for code in "cs fr hu sv".split()},
-    **{code: NumberFormat(" ", ",", 2) for code in "bg es pl pt ru uk".split()},
+    **{
+        code: NumberFormat(".", ",", 1)
+        for code in ["ca", "da", "de", "hr", "it", "nl", "ro", "sl", "sr"]
+    },
+    **{code: NumberFormat(" ", ",", 1) for code in ["cs", "fr", "hu", "sv"]},
+    **{code: NumberFormat(" ", ",", 2) for code in ["bg", "es", "pl", "pt", "ru", "uk"]},
 }
 
 _MONTHS = {
@@ -35,7 +41,8 @@ _MONTHS = {
     "da": "januar februar marts april maj juni juli august september oktober november december",
     "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
     "en": "January February March April May June July August September October November December",
-    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre "
+    "diciembre",
     "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
     "hr": "siječnja veljače ožujka travnja svibnja lipnja srpnja kolovoza rujna listopada "
     "studenoga prosinca",
@@ -46,7 +53,8 @@ _MONTHS = {
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
     "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października "
     "listopada grudnia",
-    "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro "
+    "dezembro",
     "ro": "ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie "
     "decembrie",
     "ru": "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",

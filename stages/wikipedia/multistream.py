@@ -7,6 +7,7 @@ the streams that begin inside, so any set of ranges that tiles the file gives ea
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -19,10 +20,10 @@ _SCAN_BYTES = 64 << 20
 def stream_offsets(stream: BinaryIO) -> list[int]:
     """Offsets of all bzip2 streams in a seekable file, by one scan over it (no decompression)."""
     offsets: list[int] = []
-    at: int | None = 0
-    while (at := find_start(stream, at)) is not None:
-        offsets.append(at)
-        at += 1
+    found = find_start(stream, 0)
+    while found is not None:
+        offsets.append(found)
+        found = find_start(stream, found + 1)
     return offsets
 
 
@@ -79,4 +80,4 @@ def split(
                 elif not cuts:
                     break
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < size}), size]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))

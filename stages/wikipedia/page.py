@@ -102,9 +102,16 @@ def _parse(data: bytes, wanted: frozenset[str]) -> _Collector:
 
 _PAGE = frozenset(
     "page/" + path
-    for path in (
-        "title ns id redirect revision/id revision/timestamp revision/model revision/text"
-    ).split()
+    for path in [
+        "title",
+        "ns",
+        "id",
+        "redirect",
+        "revision/id",
+        "revision/timestamp",
+        "revision/model",
+        "revision/text",
+    ]
 )
 
 

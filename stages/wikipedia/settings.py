@@ -44,8 +44,8 @@ class WikipediaSettings(BaseModel):
     )
     headings: bool = Field(
         True,
-        description="Keep section headings as plain lines: they are text to a reader, and all peers "
-        "keep them. A heading with nothing under it is removed in any case.",
+        description="Keep section headings as plain lines: they are text to a reader, and all "
+        "peers keep them. A heading with nothing under it is removed in any case.",
     )
     list_marker: str = Field(
         "- ",
@@ -76,12 +76,14 @@ class WikipediaSettings(BaseModel):
         "keep them; `meta.disambiguation` marks each, so a later step can still filter.",
     )
     min_chars: int = Field(
-        0, ge=0, description="Shortest body in characters, title not counted. The paper has no limit."
+        0,
+        ge=0,
+        description="Shortest body in characters, title not counted. The paper has no limit.",
     )
     unwrap_archives: bool = Field(
         True,
-        description="Replace a web archive's URL in `cited_urls` by the archived one: the reference "
-        "classifier joins by the URL of the page itself.",
+        description="Replace a web archive's URL in `cited_urls` by the archived one: the "
+        "reference classifier joins by the URL of the page itself.",
     )
     max_page_bytes: int = Field(
         16 * MIB,

@@ -54,6 +54,12 @@ def test_a_step_that_has_not_run_catches_nothing(tmp_path: Path) -> None:
     assert (result.caught, result.missed_examples) == (0, ["u: s has not run"])
 
 
+def test_spam_is_not_judged_before_the_step_that_scores_it(tmp_path: Path, work: Path) -> None:
+    _write(work, "language", ".", {"url": "u"})
+    result = _judge(tmp_path, _trap(Must.TAIL, url="u", steps=("perplexity", "language")))
+    assert (result.caught, result.missed_examples) == (0, ["u: perplexity has not run"])
+
+
 def test_rejected_needs_a_row_and_no_document(tmp_path: Path, work: Path) -> None:
     traps = [_trap(Must.REJECTED, url=url) for url in ("gone", "kept", "lost")]
     _write(work, "s", ".", {"url": "kept"})

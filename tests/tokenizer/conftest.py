@@ -28,7 +28,7 @@ def some_lines(count: int = 4000, seed: int = 0) -> list[str]:
     """Lines of made-up words with numbers, space runs, punctuation and several scripts."""
     rng = random.Random(seed)
     syllables = ["ka", "lo", "min", "tor", "es", "ü", "ña", "pre", "ing", "да", "мо", "の", "東"]
-    words = ["".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(300)]
+    words = ["".join(rng.choices(syllables, k=rng.randint(1, 5))) for _ in range(900)]
     lines = []
     for _ in range(count):
         parts = rng.choices(words, k=rng.randint(3, 12))
