@@ -61,10 +61,14 @@ def make_sample(work: str) -> None:
 
     if files.is_remote(work):
         raise recipe.RecipeError("the embedded sample is built in a local work folder")
-    target = Path(work) / RAW
+    target = Path(work).resolve() / RAW
     if not (target / "KEY.json").exists():
         info = sample.build(target)
-        print(f"sample: raw dumps under {target} ({info})", flush=True)
+        print(
+            f"sample: {info.total_text_bytes() / 1e6:.1f} MB of text in {len(info.text_bytes)}"
+            f" languages, {sum(info.traps.values())} planted traps, raw dumps under {work}/{RAW}",
+            flush=True,
+        )
 
 
 def _told(step: Step, done: Manifest, skipped: bool) -> str:

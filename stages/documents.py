@@ -66,6 +66,7 @@ ROW_GROUP_BYTES = 16 << 20
 ROW_GROUP_DOCUMENTS = 16_384
 BATCH_DOCUMENTS = 512
 _DETAIL_CHARS = 500
+_FIELDS = ("id", "text", "source", "origin", "url", "title", "language", "created", "license")
 _REPETITIVE = ("source", "language", "license", "bucket", "stage", "reason")
 
 
@@ -172,12 +173,19 @@ class TableFile:
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
 
     def close(self) -> dict[str, Any]:
-        self._flush()
-        self._writer.close()
+        """Ends the file; if that fails (a full disk) nothing appears."""
+        try:
+            self._flush()
+            self._writer.close()
+        except BaseException as error:
+            self.abort(error)
+            raise
         self._context.__exit__(None, None, None)
         return {"rows": self.rows, "bytes": self._out.count, "sha256": self._out.hexdigest()}
 
     def abort(self, error: BaseException) -> None:
+        # The file goes; its writer must not try to end it when it is collected.
+        self._writer.is_open = False
         try:
             self._context.__exit__(type(error), error, error.__traceback__)
         except BaseException as again:
@@ -220,15 +228,22 @@ class PartWriter:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is not None:
-            for table in self._tables.values():
-                table.abort(error)
-            return
-        for which in ("", "rejected", "bad"):
-            self._flush(which)
-        for which, table in sorted(self._tables.items()):
-            name = f"{which}/{self.part}" if which else self.part
-            self.files.append({"path": name, **table.close()})
+        if error is None:
+            try:
+                for which in ("", "rejected", "bad"):
+                    self._flush(which)
+            except BaseException as late:
+                self._abort(late)
+                raise
+            for which, table in sorted(self._tables.items()):
+                name = f"{which}/{self.part}" if which else self.part
+                self.files.append({"path": name, **table.close()})
+        else:
+            self._abort(error)
+
+    def _abort(self, error: BaseException) -> None:
+        for table in self._tables.values():
+            table.abort(error)
 
     def _table(self, which: str) -> TableFile:
         if which not in self._tables:
@@ -250,22 +265,18 @@ class PartWriter:
     def outcome(self, outcome: Outcome) -> None:
         """Takes one outcome of a source reader."""
         if isinstance(outcome, Document):
-            size = len(outcome.text.encode())
             self.counts.documents_in += 1
+            row: dict[str, Any] = {name: getattr(outcome, name) for name in _FIELDS}
+            try:
+                size = len(outcome.text.encode())
+                row |= {"meta": meta_json(outcome.meta), **outcome.extra}
+                storable(row.values())
+            except (ValueError, TypeError) as error:
+                # Lone surrogates, or a meta that is no JSON: one dead letter, not a dead unit.
+                why = f"not storable: {type(error).__name__}: {error}"
+                self.leave(Bad(outcome.origin, outcome.id, why))
+                return
             self.counts.text_bytes_in += size
-            row = {
-                "id": outcome.id,
-                "text": outcome.text,
-                "source": outcome.source,
-                "origin": outcome.origin,
-                "url": outcome.url,
-                "title": outcome.title,
-                "language": outcome.language,
-                "created": outcome.created,
-                "license": outcome.license,
-                "meta": meta_json(outcome.meta),
-                **outcome.extra,
-            }
             self._count_out(1, size, [outcome.language])
             self._rows[""].append(row)
             self._bytes += size
@@ -284,22 +295,23 @@ class PartWriter:
             self.counts.reasons[outcome.reason] += 1
             which = "rejected"
             row = {
-                "id": outcome.id,
-                "origin": outcome.origin,
+                "id": _utf8(outcome.id),
+                "origin": _utf8(outcome.origin),
                 "stage": self.stage,
                 "reason": outcome.reason,
                 "detail": printable(outcome.detail)[:_DETAIL_CHARS],
-                "url": outcome.url,
+                "url": None if outcome.url is None else _utf8(outcome.url),
             }
         else:
             self.counts.bad += 1
-            self.counts.errors[outcome.error.split(":", 1)[0][:60]] += 1
+            error = printable(outcome.error)
+            self.counts.errors[error.split(":", 1)[0][:60]] += 1
             which = "bad"
             row = {
-                "file": outcome.file,
-                "offset": str(outcome.offset),
+                "file": _utf8(outcome.file),
+                "offset": _utf8(str(outcome.offset)),
                 "stage": self.stage,
-                "error": printable(outcome.error)[:_DETAIL_CHARS],
+                "error": error[:_DETAIL_CHARS],
             }
         self._rows[which].append(row)
         if len(self._rows[which]) >= ROW_GROUP_DOCUMENTS:
@@ -325,9 +337,20 @@ def meta_json(meta: dict[str, Any] | None) -> str | None:
     return orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode() if meta else None
 
 
+def storable(values: Iterable[Any]) -> None:
+    """Raises UnicodeEncodeError if a text among `values` has lone surrogates."""
+    for value in values:
+        if isinstance(value, str):
+            value.encode()
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
 def printable(text: str) -> str:
     """`text` fit for a one-line report and valid UTF-8."""
-    clean = text.encode("utf-8", "replace").decode().replace("\n", " ").replace("\r", " ")
+    clean = _utf8(text).replace("\n", " ").replace("\r", " ")
     return "".join(c if c.isprintable() else "\ufffd" for c in clean)
 
 
@@ -375,9 +398,15 @@ class PartFacts:
 
 
 def part_facts(path: str) -> PartFacts:
-    """Reads a part's footer. Raises OSError or ArrowInvalid if it is damaged."""
+    """Reads a part's footer. Raises OSError, or ArrowInvalid if it is no part of documents."""
     with files.open_read(path) as handle:
-        parquet = pq.ParquetFile(handle)
+        try:
+            parquet = pq.ParquetFile(handle)
+        except pa.ArrowInvalid as error:
+            raise pa.ArrowInvalid(f"{path} is no readable Parquet file: {error}") from error
+        lacking = [c.name for c in SCHEMA if not c.nullable and c.name not in parquet.schema_arrow.names]
+        if lacking:
+            raise pa.ArrowInvalid(f"{path} holds no documents: it has no column {lacking[0]}")
         meta = parquet.metadata
         text = parquet.schema_arrow.get_field_index("text")
         groups = tuple(
@@ -407,6 +436,10 @@ def apply_rule(batch: pa.RecordBatch, rule: Rule, out: PartWriter, place: str) -
     for row, values in enumerate(zip(*inputs, strict=True)):
         try:
             verdict = rule(*values)
+            if not isinstance(verdict, Reject):
+                storable(verdict)
+        except MemoryError:
+            raise  # What fits in memory is a fact about the machine, not about the document.
         except Exception as error:  # noqa: BLE001 - any failure of one document is its dead letter
             keep.append(False)
             key = batch.column("id")[row].as_py()

@@ -97,7 +97,9 @@ class OlmoSidecar:
 
     def add(self, document_id: str, start: int, length: int, place: int) -> None:
         """Appends a row; `place` counts documents from 1."""
-        self._rows.writerow((start, start + length, document_id, self._source, place))
+        # OLMo-core splits the file at newlines before it looks at commas and quotes.
+        one_line = document_id.replace("\r", " ").replace("\n", " ")
+        self._rows.writerow((start, start + length, one_line, self._source, place))
 
     def close(self) -> None:
         """Ends the gzip stream; the file below stays open."""

@@ -21,6 +21,7 @@ _MAX_CODINGS = 4
 _PIECE = 1 << 16
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _PARSER = StatusAndHeadersParser([], verify=False)
 
 
@@ -67,9 +68,7 @@ def decoded_body(response: Response, limit: int) -> tuple[bytes, list[str]]:
         decode = _CODINGS.get(name.strip())
         if decode is None:
             continue
-        out, sound = decode(body, limit)
-        if out or not body:
-            body = out
+        body, sound = decode(body, limit)
         if not sound:
             damage.append(name.strip())
     if len(body) > limit:
@@ -117,35 +116,37 @@ def _gunzip(body: bytes, limit: int) -> tuple[bytes, bool]:
 
 
 def _undeflate(body: bytes, limit: int) -> tuple[bytes, bool]:
-    # Named deflate, zlib's format is meant, and raw deflate often sent.
-    for wbits in (15, -15):
-        out, sound = _collect(_inflated(body, wbits), limit, zlib.error)
-        if sound or len(out) > _PIECE:
-            return out, sound
-    return body, True
+    # By `deflate` zlib's format is meant; raw deflate is often sent.
+    zlib_format = body[:1] == b"\x78" and int.from_bytes(body[:2], "big") % 31 == 0
+    out, sound = _collect(_inflated(body, 15 if zlib_format else -15), limit, zlib.error)
+    return (body, True) if not sound and _is_text(body) else (out, sound)
 
 
-def _through(reader: Callable[[io.BytesIO], ZstdReader | BrotliReader], magic: bytes) -> _Coding:
-    def pieces(body: bytes) -> Iterator[bytes]:
-        source = reader(io.BytesIO(body))
-        while piece := source.read(_PIECE):
-            yield piece
-
-    def decode(body: bytes, limit: int) -> tuple[bytes, bool]:
-        if not body.startswith(magic):
-            return body, True
-        out, sound = _collect(pieces(body), limit, OSError)
-        # Brotli has no magic number: no output means that the body was never coded.
-        return (out, sound) if out or magic else (body, True)
-
-    return decode
+def _unbrotli(body: bytes, limit: int) -> tuple[bytes, bool]:
+    out, sound = _collect(_pieces(BrotliReader(io.BytesIO(body))), limit, OSError)
+    return (body, True) if not sound and _is_text(body) else (out, sound)
 
 
-_Coding = Callable[[bytes, int], tuple[bytes, bool]]
-_CODINGS: dict[str, _Coding] = {
+def _unzstd(body: bytes, limit: int) -> tuple[bytes, bool]:
+    if not body.startswith(b"\x28\xb5\x2f\xfd"):
+        return body, True
+    return _collect(_pieces(ZstdReader(io.BytesIO(body))), limit, OSError)
+
+
+def _pieces(source: BrotliReader | ZstdReader) -> Iterator[bytes]:
+    while piece := source.read(_PIECE):
+        yield piece
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether codings without a magic number were not applied: text has no control characters."""
+    return not _CONTROL.search(body, 0, 256)
+
+
+_CODINGS: dict[str, Callable[[bytes, int], tuple[bytes, bool]]] = {
     "gzip": _gunzip,
     "x-gzip": _gunzip,
     "deflate": _undeflate,
-    "br": _through(BrotliReader, b""),
-    "zstd": _through(ZstdReader, b"\x28\xb5\x2f\xfd"),
+    "br": _unbrotli,
+    "zstd": _unzstd,
 }

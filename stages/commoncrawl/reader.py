@@ -161,6 +161,8 @@ class CommonCrawlReader:
                 body, damage = decoded_body(response, self.settings.max_record_bytes)
             except TooLargeError:
                 raise _RejectError("too_large", "decoded body") from None
+            if damage and not body:
+                raise _RejectError("empty", f"damaged coding: {' '.join(damage)}")
             if damage:
                 meta["damaged_coding"] = damage
             meta["content_type"] = clean(content_type)

@@ -166,7 +166,9 @@ class DocumentDedup(_KeyDedup[DocumentDedupSettings]):
 
     def keys(self, batch: pa.RecordBatch) -> tuple[U64, I64, Bools]:
         texts = batch.column("text").to_pylist()
-        keys = np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, len(texts))
+        keys = np.fromiter(
+            (xxhash.xxh3_64_intdigest(text.encode()) for text in texts), np.uint64, len(texts)
+        )
         return keys, np.zeros(len(texts), np.int64), np.ones(len(texts), np.bool_)
 
 

@@ -56,7 +56,7 @@ class StepProgress:
             self._bars.stop()
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def tick(self, step: Step) -> Callable[[Progress, int], None]:
         """A callback for `run_step`; shows the phases of one step."""

@@ -103,7 +103,7 @@ class Executor:
             if answer["ok"]:
                 return
             if "pid" not in answer:
-                raise StageError(f"{step.name}: {answer['error']}")
+                raise StageError(f"{step.name}: {answer['error']}{_more(step)}")
             victims = list(progress.units_of(answer["pid"])) or ["(no unit was begun)"]
             deaths.update(victims)
             worst = max(deaths.values())
@@ -111,7 +111,7 @@ class Executor:
             if worst >= _DEATHS_PER_UNIT:
                 raise StageError(
                     f"{step.name}: a worker died ({how}) {worst} times on {victims[0]};"
-                    " finished units are kept, the same command goes on from there"
+                    f" finished units are kept, the same command goes on from there{_more(step)}"
                 )
             logging.getLogger(__name__).warning(
                 "%s: a worker died (%s) on %s; trying again", step.name, how, victims[0]
@@ -148,6 +148,28 @@ def run_inline(step: Step, units: Sequence[WorkUnit]) -> None:
     _run_pipeline(step, units, Engine(workers=1), None, None)
 
 
+def log_path(step: Step) -> str | None:
+    """Where the step's processes write what libraries print and whole tracebacks."""
+    return f"{step.progress}.log" if step.progress else None
+
+
+def _write_log(step: Step) -> None:
+    """Sends the standard error of this process and its children to the step's log.
+
+    Beam prints a traceback for every failure, and native libraries talk; the user gets one line.
+    """
+    path = log_path(step)
+    if path and not os.environ.get("LLAMA_CORPUS_DEBUG"):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(handle, 2)
+        os.close(handle)
+
+
+def _more(step: Step) -> str:
+    path = log_path(step)
+    return f" (more in {path})" if path and os.path.exists(path) else ""
+
+
 def _cause(status: int) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
@@ -174,6 +196,7 @@ def _mother(pipe: Connection, engine: Engine) -> None:
             code = 1
             try:
                 die_with_parent(parent)
+                _write_log(step)
                 answer = _answer(step, units, engine, pipe)
                 pipe.send(answer)
                 code = 0

@@ -87,7 +87,7 @@ def glob(patterns: str | Iterable[str]) -> list[str]:
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         fs, inner = filesystem(pattern)
-        if any(c in inner for c in "*?["):
+        if any(c in inner for c in "*?[") and not fs.exists(inner):
             matches = [p for p in fs.glob(inner) if not fs.isdir(p)]
         elif fs.isdir(inner):
             base = inner.rstrip("/")

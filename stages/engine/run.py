@@ -15,7 +15,7 @@ from typing import Any
 from stages import registry
 from stages.documents import Counts
 from stages.engine import files, manifest
-from stages.engine.execute import Executor, StageError, run_inline
+from stages.engine.execute import Executor, StageError, log_path, run_inline
 from stages.engine.manifest import Manifest
 from stages.engine.progress import Progress
 from stages.engine.step import InputError, Record, ShuffleStage, Stage, Step, plain
@@ -94,8 +94,9 @@ def run_step(
     done.save(step.output)
     for leftover in (UNITS, SHUFFLE, _STATE):
         files.remove(files.join(step.output, leftover))
-    if step.progress and os.path.exists(step.progress):
-        os.unlink(step.progress)
+    for path in (step.progress, log_path(step)):
+        if path and os.path.exists(path):
+            os.unlink(path)
     return StepResult(done, False)
 
 
@@ -240,6 +241,7 @@ def _shuffle_records(step: Step) -> list[Record]:
     return [
         Record.from_json(files.read_json(files.join(folder, f"{name}.json")))
         for name in sorted(_record_names(folder))
+        if name.startswith(("emit-", "reduce-"))
     ]
 
 

@@ -69,12 +69,22 @@ class SourceStage(Stage[S]):
 
 
 def _outcomes(reader: SourceReader, piece: Piece, tally: Tally) -> Iterator[Outcome]:
-    """A reader's outcomes; a reader that fails outright makes one bad record of what is left."""
+    """A reader's outcomes; a reader that fails outright makes one bad record of what is left.
+
+    Failures of the machine (memory, the disk or network: an OSError with a number) are raised,
+    because they say nothing about the data and another attempt may not meet them.
+    """
+    due = tally.records
     try:
         with files.open_read(piece.path) as handle:
-            yield from reader(handle, piece.path, tally, piece.start, piece.end)  # type: ignore[arg-type]
+            for outcome in reader(handle, piece.path, tally, piece.start, piece.end):  # type: ignore[arg-type]
+                due += 1
+                yield outcome
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - the rest of one file becomes a dead letter
-        tally.record()
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        if tally.records == due:
+            tally.record()  # It failed between records; otherwise the bad one is counted already.
         yield Bad(piece.path, piece.start, f"reader: {type(error).__name__}: {error}")

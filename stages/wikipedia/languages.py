@@ -16,7 +16,7 @@ _PATH_CHARS = 512
 def language_of(path: str, header: Header, settings: WikipediaSettings) -> str:
     """Language code of the dump at `path`.
 
-    Another project gives its database name (`commons`, `enwiktionary`), which no list of languages
+    Another project gives its database or host name (`enwiktionary`), which no list of languages
     holds; a dump that says nothing gives `unknown`.
     """
     if settings.language != "auto":
@@ -31,7 +31,11 @@ def language_of(path: str, header: Header, settings: WikipediaSettings) -> str:
         return found.group(1).replace("_", "-")
     if header.dbname:
         return header.dbname
-    found = _BASE.match(header.base)
-    if found is not None:
-        return found.group(1)
+    if header.base:
+        found = _BASE.match(header.base)
+        return found.group(1) if found is not None else _host(header.base)
     return header.language or "unknown"
+
+
+def _host(base: str) -> str:
+    return base.partition("//")[2].partition("/")[0][:100] or "unknown"

@@ -21,7 +21,8 @@ _LOWERED = re.compile(r"[0-9+−=()-]{1,12}")
 
 # What dropped templates leave behind: "( ; born 1900)", "()", "word ,".
 _OPEN_GAP = re.compile(r"([(（\[]) ?(?:[,;:،] ?)+")
-_CLOSE_GAP = re.compile(r" ?(?:[,;] ?)+([)）])")
+_CLOSE_GAP = re.compile(r" ?(?:[,;:] ?)+([)）])")
+_EMPTY_LABEL = re.compile(r"(?<=[(;,])[^();:,]{1,30}: ?(?=[;,])")
 _EMPTY_PAIR = re.compile(r" ?(?:\( ?\)|（ ?）|\[ ?\])")
 _AFTER_OPEN = re.compile(r"([(（]) ")
 _BEFORE_CLOSE = re.compile(r" ([)）])")
@@ -29,6 +30,7 @@ _BEFORE_STOP = re.compile(r"(?<=[^\s.,]) ([,.])(?=\s|$)")
 _EMPTY_QUOTES = re.compile(r" ?(?:« ?»|„ ?“|“ ?”|\"\")")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _LIST = re.compile(r"[*#:;]+")
+_WORD = re.compile(r"[^\W_]|[^\x00-\x7f]")
 _RULE = re.compile(r"-{4,}")
 
 
@@ -72,7 +74,8 @@ def _body_lines(line: str, list_marker: str) -> list[str]:
         line = line[found.end() :]
         marker = list_marker if found.group()[-1] in "*#" else ""
     parts = [_squeeze(part) for part in line.split(BREAK)]
-    parts = [part for part in parts if part]
+    # Punctuation alone is what a dropped citation or template leaves of its line.
+    parts = [part for part in parts if _WORD.search(part)]
     if not parts:
         return [] if found is not None else [""]
     parts[0] = marker + parts[0]
@@ -89,6 +92,8 @@ def _squeeze(line: str) -> str:
         line = _INVISIBLE.sub("", line)
     line = " ".join(line.split())  # all white space, no-break spaces included
     if "(" in line or "[" in line or "（" in line:
+        if ": ;" in line or ":;" in line or ": ," in line:
+            line = _EMPTY_LABEL.sub("", line)
         line = _CLOSE_GAP.sub(r"\1", _OPEN_GAP.sub(r"\1", line))
         line = _BEFORE_CLOSE.sub(r"\1", _AFTER_OPEN.sub(r"\1", line))
         line = _EMPTY_PAIR.sub("", line)

@@ -240,6 +240,48 @@ def _concat(call: Call) -> str:
     return "".join(_items(call))
 
 
+def _italian_measure(call: Call) -> str:
+    """`{{M|value|prefix|unit}}`, where "-" is an empty place: `{{M|5|k|m}}` gives "5 km"."""
+    value, prefix, unit = [part.strip("-") for part in (*call.positional(), "", "", "")[:3]]
+    if exponent := call.get("e"):
+        value += f" × 10{_power(exponent)}"
+    named = call.get("u", "ul")
+    return _join_unit(format_number(value, call.language), named or prefix + unit)
+
+
+def _spaced(call: Call) -> str:
+    return " ".join(_items(call))
+
+
+def _place_and_day(call: Call, place: str, day: str, year: str) -> str:
+    when = " ".join(value for value in (call.get(day), call.get(year)) if value)
+    return ", ".join(value for value in (call.get(place), when) if value)
+
+
+def _italian_bio(call: Call) -> str:
+    """The first sentence of an Italian biography, which `{{Bio}}` writes from its fields."""
+    name = " ".join(value for value in (call.get("nome"), call.get("cognome")) if value)
+    if after_name := call.get("postcognome"):
+        name += f", {after_name}"
+    born = _place_and_day(call, "luogonascita", "giornomesenascita", "annonascita")
+    died = _place_and_day(call, "luogomorte", "giornomesemorte", "annomorte")
+    life = " – ".join(value for value in (born, died) if value)
+    life = "; ".join(value for value in (call.get("predata"), life) if value)
+    life = f" ({life})" if life else ""
+    woman = call.get("sesso").upper() == "F"
+    verb = ("è stata una" if woman else "è stato un") if died else ("è una" if woman else "è un")
+    works = [value for n in ("", "2", "3") if (value := call.get(f"attività{n}"))]
+    job = ", ".join(works[:-1]) + (" e " if len(works) > 1 else "") + "".join(works[-1:])
+    nation = call.get("nazionalità")
+    tail = " ".join(value for value in (verb, job, nation) if value) if job else ""
+    if after := call.get("postnazionalità"):
+        tail += after if after.startswith((",", ";", ".")) else f" {after}"
+    tail = call.get("fineincipit") or tail
+    if not name or not tail:
+        return name + life
+    return f"{name}{life} {tail}" + ("" if tail.endswith(".") else ".") + "\n"
+
+
 def _inline_list(call: Call) -> str:
     items = _items(call)
     if len(items) == 1:
@@ -291,9 +333,12 @@ FUNCTIONS: dict[str, Callable[[Call], str]] = {
     "ipa": _ipa,
     "number": _number,
     "ordinal_century": _ordinal_century,
+    "italian_measure": _italian_measure,
+    "italian_bio": _italian_bio,
     "percent": _percent,
     "quote": _quote,
     "ship": _ship,
+    "spaced": _spaced,
     "unit": _unit,
     "val": _val,
 }

@@ -6,8 +6,8 @@ Actions:
 - `""`: nothing is left (navigation, maintenance, references, pictures): known, so not counted.
 - `=name`: a function of `template_functions`.
 - else a pattern: `{1}` a parameter, `{2|text}` the first non-empty one, `{2|"e"}` with a default,
-  `{-1}` the last positional one, `{name}` the template's own name, `[...]` only if a parameter
-  inside is not empty.
+  `{#1}` as a number in the wiki's form, `{-1}` the last positional one, `{name}` the template's own
+  name, `[...]` only if a parameter inside is not empty.
 
 Rows of a language go before the common ones: `{{s}}` is a century in French only.
 """
@@ -20,7 +20,7 @@ Row = tuple[str, str]
 
 COMMON: tuple[Row, ...] = (
     # Text in another language or script. The label that `{{lang-de}}` shows is left out.
-    ("lang, langx, langue, lang2, lang-text, språk, lingua, idioma", "{2|text}"),
+    ("lang, langx, langue, lang2, lang-text, lingua, idioma", "{2|text|texte|texto|testo}"),
     ("transl, translit, transliteration, tlit, script, script/hebrew, script/arabic", "{-1}"),
     ("nihongo, nihongo2, nihongo3, nihongo foot, japonais", "{1}[ ({2}[, {3}])]"),
     ("zh, chinese, korean, hangul", "{c|s|t|p|hangul|1}"),
@@ -56,6 +56,7 @@ COMMON: tuple[Row, ...] = (
     ("co2", "CO₂"),
     ("h2o", "H₂O"),
     ("mvar, math, math inline, tmath, mathcal", "{1}"),
+    ("sqrt, radic", "√{1}"),
     ("pi", "π"),
     ("ordinal, ord", "{1}"),
     ("us$, usd, us dollar, $", "US${1}"),
@@ -149,6 +150,8 @@ COMMON: tuple[Row, ...] = (
 COMMON_PATTERNS: tuple[Row, ...] = (
     (r"lang-[a-z-]{2,14}", "{1|text}"),
     (r"ipac?-[a-z-]{2,14}", "=ipa"),
+    (r"(en|de|fr|it|es|ru|pt|pl|nl|ja|zh|uk|cs|sv|hu|da|ro|ca|bg|hr|sl|sr)", ""),
+    (r"[a-z]{2,3}[ -](icon|ikon)", ""),
     (r"infobox.{0,80}|.{1,60} infobox|.{0,60}navbox.{0,60}|navigation.{0,60}", ""),
     (r"cite .{1,40}|citation/.{1,40}|cit[ae] .{1,40}|.{1,60}[ -]stub", ""),
     (r"(taxobox|geobox|s-|col-|toc|campaignbox|pp-|use ).{0,60}", ""),
@@ -244,10 +247,11 @@ LOCAL: dict[str, tuple[Row, ...]] = {
         ("sav", "{1}{2|\"e\"} siècle av. J.-C."),
         ("av jc, av. j.-c., avjc", "[{1} ]av. J.-C."),
         ("apr jc, ap. j.-c., apjc, apr. j.-c.", "[{1} ]apr. J.-C."),
-        ("e, er, re, nd, nde, d, de, ème, res, es, ers, o, os", "{name}"),
+        ("e, er, re, nd, nde, ème, res, ers", "{name}"),
+        ("etc., etc", "etc."),
         ("unité, unite, nombre, num, nb, unité/2", "=unit"),
         ("heure, temps, durée", "=french_time"),
-        ("tmp, température", "{1} {2|\"°C\"}"),
+        ("tmp, température", "{#1} {2|\"°C\"}"),
         ("date, date-, date de naissance, date de naissance-, jj", "=date"),
         ("date de décès, date de décès-", "=date"),
         ("citation, guil, guillemets, «", "« {1} »"),
@@ -256,7 +260,8 @@ LOCAL: dict[str, tuple[Row, ...]] = {
         ("début citation, fin citation, début de citation, fin de citation", ""),
         ("incise", "– {1} –"),
         ("lien", "{texte|trad|fr|1}"),
-        ("nobr, nobr romains, lnobr, petit, pc, petites capitales, smallcaps, rom, rom-maj", "{1}"),
+        ("nobr, lnobr, unité simple", "=spaced"),
+        ("nobr romains, petit, pc, petites capitales, smallcaps, rom, rom-maj", "{1}"),
         ("rom-min, souverain, souverain2, souverain3, souverain-, terme défini, romain", "{1}"),
         ("abréviation, abrev, abr, abréviation discrète, abrévation, infobulle, exp", "{1}"),
         ("en langue, dans la langue", "{2}"),
@@ -264,8 +269,8 @@ LOCAL: dict[str, tuple[Row, ...]] = {
         ("n°, numéro, no, nº", "no {1}"),
         ("p., page", "p. {1}"),
         ("vol., t., chap.", "{name} {1}"),
-        ("euro", "{1} €"),
-        ("dollar", "{1} $"),
+        ("euro", "{#1} €"),
+        ("dollar", "{#1} $"),
         ("-, tiret", " "),
         ("', apos", "’"),
         ("ancre", "{2}"),
@@ -294,11 +299,13 @@ LOCAL: dict[str, tuple[Row, ...]] = {
         ("korrektúra, nemzetközi katalógusok, csonk, több kép, széles kép, éghajlattáblázat", ""),
     ),
     "it": (
-        ("m", "=unit"),
-        ("citazione, quote, citazione2", "=quote"),
+        ("m", "=italian_measure"),
+        ("citazione, quote, citazione2, q", "=quote"),
         ("data nascita, data morte", "=date"),
         ("maiuscoletto, nowrap, piccolo", "{1}"),
-        ("tutto attaccato", "{1}"),
+        ("tutto attaccato, ta", "{1}"),
+        ("m s.l.m.", "{#1} m s.l.m."),
+        ("bio", "=italian_bio"),
         ("simbolo", "{1}"),
         ("vedi anche, nota disambigua, torna a, interprogetto, portale, controllo di autorità", ""),
         ("bandiera, senza fonte, s, f, w, e, c, p, stub, cita, cita libro", ""),
@@ -420,7 +427,7 @@ LOCAL: dict[str, tuple[Row, ...]] = {
 LOCAL_PATTERNS: dict[str, tuple[Row, ...]] = {
     "de": (
         (r"[a-z]{2,3}S", "{1}"),
-        (r"metadaten .{1,60}|imagemap .{1,60}|navigationsleiste .{1,80}|zitat-[a-z]{2}", ""),
+        (r"imagemap .{1,60}|navigationsleiste .{1,80}|zitat-[a-z]{2}", ""),
     ),
     "es": ((r"ficha de .{1,60}|clima.{0,40}", ""),),
     "fr": (

@@ -81,7 +81,9 @@ def _parameter(call: Call, names: tuple[str, ...]) -> str:
     for name in names:
         if name == "name":
             return call.name
-        if name == "-1":
+        if name.startswith("#"):
+            value = format_number(call.args.get(name[1:], ""), call.language)
+        elif name == "-1":
             positional = [value for value in call.positional() if value]
             value = positional[-1] if positional else ""
         else:

@@ -102,9 +102,17 @@ def test_olmo_dialect(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.csv.gz", "rt", encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))
     assert [(int(row[0]), int(row[1])) for row in rows] == [(0, 4), (4, 6), (6, 7), (7, 10)]
-    assert [row[2] for row in rows] == [name for name, _ in DOCUMENTS]
+    assert [row[2] for row in rows] == [name.replace("\n", " ") for name, _ in DOCUMENTS]
+    assert [(row[3], int(row[4])) for row in rows] == [("a", place) for place in (1, 2, 3, 4)]
     header = (tmp_path / "a.csv.gz").read_bytes()[:10]
     assert header[3] == 0 and header[4:8] == b"\0\0\0\0", "no name and no time"
+
+
+def test_olmo_core_splits_the_sidecar_at_newlines_whatever_the_quotes(tmp_path: Path) -> None:
+    write(tmp_path / "a", DOCUMENTS, dialects=("olmo",))
+    with gzip.open(tmp_path / "a.csv.gz", "rt", encoding="utf-8") as stream:
+        starts = [int(line.split(",")[0]) for line in stream]
+    assert starts == [0, 4, 6, 7]
 
 
 def test_same_documents_same_bytes(tmp_path: Path) -> None:
