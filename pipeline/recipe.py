@@ -12,17 +12,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline import yaml_lines
 from stages import registry
-from stages.engine import files
+from stages.engine import files, yaml_core
 from stages.engine.step import Layout
 from tokenizer import paper
 
-_PARAMETER = re.compile(r"\$\{([a-z_][a-z0-9_]*)\}")
+_PARAMETER = re.compile(r"\$\{([A-Za-z0-9_.-]*)\}")
 _NAME = r"^[a-z][a-z0-9_]*$"
+# Folders of the work folder that are not a source's.
+RESERVED = frozenset({"language_model", "tokenizer", "tokens", "raw"})
 
 
 class RecipeError(ValueError):
@@ -43,8 +44,12 @@ class StageUse(_Strict):
 class Source(_Strict):
     """A source of the corpus: raw input and the stages it goes through, the reader first."""
 
-    proportion: float = Field(gt=0, description="share of training tokens; any unit, see Recipe")
-    input: tuple[str, ...] = Field(description="raw files: paths, patterns, folders; ${parameters}")
+    proportion: float = Field(
+        gt=0, allow_inf_nan=False, description="share of training tokens; any unit, see Recipe"
+    )
+    input: tuple[str, ...] = Field(
+        min_length=1, description="raw files: paths, patterns, folders; ${parameters}"
+    )
     stages: tuple[StageUse, ...]
 
     @field_validator("input", mode="before")
@@ -92,7 +97,7 @@ class Recipe(_Strict):
 
     name: str = Field(pattern=_NAME)
     description: str = ""
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str | None] = {}
     generate: str | None = Field(
         None, pattern="^sample$", description="`sample`: raw dumps are made under ${work}/raw first"
     )
@@ -100,7 +105,7 @@ class Recipe(_Strict):
         paper.TOTAL_TOKENS, gt=0, description="length of the run that epochs are printed for"
     )
     layout: dict[str, Any] = {}
-    sources: dict[str, Source]
+    sources: dict[str, Source] = Field(min_length=1)
     language_model: LanguageModels | None = None
     tokenizer: TokenizerUse = TokenizerUse(path=None)
     tokens: dict[str, Any] = {}
@@ -113,7 +118,7 @@ class Recipe(_Strict):
 
 def find(name_or_path: str) -> str:
     """A recipe file: a path, or the name of one of the recipes that come along."""
-    if files.exists(name_or_path):
+    if files.exists(name_or_path) and not files.is_dir(name_or_path):
         return name_or_path
     known = sorted(p.name for p in resources.files("pipeline").joinpath("recipes").iterdir())
     for candidate in (name_or_path, f"{name_or_path}.yaml"):
@@ -131,7 +136,8 @@ def load(
     """Reads and checks a recipe; `changes` are `a.b=c` from the command line.
 
     Returns it with the plain values it was made from. `${name}` in any text is a parameter;
-    `${work}` is the work folder. Raises RecipeError.
+    `${work}` is the work folder. A parameter that is empty must be set; one that is null stands
+    for null. Raises RecipeError.
     """
     path = find(name_or_path)
     shown = Path(path).name
@@ -145,7 +151,11 @@ def load(
         raise RecipeError(f"{shown}:1: a recipe is a mapping with `name` and `sources`")
     for change in changes:
         _change(value, change)
-    given = {**(value.get("parameters") or {}), "work": work}
+    own = value.get("parameters")
+    given = {
+        **{k: _with_work(v, work) for k, v in (own if isinstance(own, dict) else {}).items()},
+        "work": work,
+    }
     complaints: list[tuple[int, str]] = []
 
     def complain(where: yaml_lines.Path, text: str) -> None:
@@ -176,6 +186,10 @@ def _fill(value: Any, given: Mapping[str, Any], where: yaml_lines.Path, complain
     if not isinstance(value, str):
         return value
 
+    whole = _PARAMETER.fullmatch(value)
+    if whole and where[:1] != ("parameters",) and whole[1] in given and given[whole[1]] is None:
+        return None
+
     def replace(match: re.Match[str]) -> str:
         name = match[1]
         if given.get(name) in (None, ""):
@@ -187,8 +201,12 @@ def _fill(value: Any, given: Mapping[str, Any], where: yaml_lines.Path, complain
     return (
         _PARAMETER.sub(replace, value)
         if where[:1] != ("parameters",)
-        else value.replace("${work}", str(given["work"]))
+        else _with_work(value, given["work"])
     )
+
+
+def _with_work(value: Any, work: str) -> Any:
+    return value.replace("${work}", work) if isinstance(value, str) else value
 
 
 def _change(value: dict[str, Any], change: str) -> None:
@@ -197,14 +215,16 @@ def _change(value: dict[str, Any], change: str) -> None:
     if not equals or not key:
         raise RecipeError(f"--set {change}: write it as name.of.setting=value")
     try:
-        new = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        new = yaml_core.parse(text)
+    except ValueError as error:
         raise RecipeError(f"--set {change}: the value is not YAML") from error
     *path, last = key.split(".")
+    if path == ["parameters"] and new is not None:
+        new = text  # Parameters are text, also where it looks like a number.
     here: Any = value
     for name in path:
         here = _enter(here, name, change)
-    if isinstance(here, list):
+    if not isinstance(here, dict):
         raise RecipeError(f"--set {change}: {key} is not one setting")
     here[last] = new
 
@@ -231,8 +251,10 @@ def _check(recipe: Recipe, complain: Any) -> None:
     _check_settings(Layout, recipe.layout, ("layout",), complain)
     for name, source in recipe.sources.items():
         where: yaml_lines.Path = ("sources", name)
-        if not re.match(_NAME, name):
+        if not re.fullmatch(_NAME.strip("^$"), name):
             complain(where, "names are lower-case letters, digits and _")
+        if name in RESERVED:
+            complain(where, f"a step of its own is called {name}; choose another name")
         for i, use in enumerate(source.stages):
             at = (*where, "stages", i)
             try:
@@ -247,6 +269,8 @@ def _check(recipe: Recipe, complain: Any) -> None:
                     f"{use.stage} reads {'raw files' if raw else 'documents'};"
                     " the first stage of a source, and only it, reads raw files",
                 )
+            if stage.produces != "documents":
+                complain(at, f"{use.stage} makes no documents; it runs after all sources")
             _check_settings(stage.Settings, use.settings, (*at, use.stage), complain)
         repeated = [u.stage for u in source.stages]
         for stage_name in sorted({s for s in repeated if repeated.count(s) > 1}):

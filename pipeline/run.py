@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline import plan, recipe
-from stages.engine import files, manifest
+from stages.engine import files, manifest, yaml_core
 from stages.engine.console import StepProgress
 from stages.engine.execute import Engine, Executor
 from stages.engine.manifest import Manifest
@@ -91,8 +89,7 @@ def _up_to(steps: Sequence[Step], until: str) -> list[Step]:
 
 
 def _write_recipe(values: dict[str, Any], work: str) -> None:
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    files.write_bytes(files.join(work, RECIPE_FILE), text.encode())
+    files.write_bytes(files.join(work, RECIPE_FILE), yaml_core.dump(values).encode())
 
 
 @contextmanager

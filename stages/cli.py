@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import types
@@ -10,17 +11,28 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
 from stages import registry
-from stages.engine import files
+from stages.engine import files, yaml_core
 from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, Executor, StageError
 from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Layout, Port, Stage, Step, plain
+
+
+# An output or input that cannot be what it was given as; other OSErrors befall good arguments.
+_WRONG_PLACE = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         print(f"error: {error.format_message()}", file=sys.stderr)
         return 2
-    except (InputError, ManifestError, FileNotFoundError) as error:
+    except (InputError, ManifestError, *_WRONG_PLACE) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except StageError as error:
+    except (StageError, OSError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, click.Abort):
@@ -128,23 +140,27 @@ def _metavar(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation)).upper()
 
 
-def parse_value(text: str) -> Any:
-    """A setting as typed: a YAML scalar or list; commas without brackets make a list."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"cannot read the value {text!r}") from error
-    if isinstance(value, str) and "," in value and not any(c in value for c in "{[\"' "):
-        return value.split(",")
-    return value
+def parse_value(annotation: Any, text: str) -> Any:
+    """A setting as typed: a YAML value, else a list with commas, else the bare text, whichever the
+    setting can be. The first of them where none fits, for the complaint."""
+    candidates: list[Any] = [[part.strip() for part in text.split(",")], text]
+    with contextlib.suppress(ValueError):
+        candidates.insert(0, yaml_core.parse(text))
+    fits = TypeAdapter(annotation)
+    for candidate in candidates:
+        with contextlib.suppress(ValidationError):
+            fits.validate_python(candidate)
+            return candidate
+    return candidates[0]
 
 
 def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str]) -> None:
-    def chosen(kind: str) -> dict[str, Any]:
+    def chosen(kind: str, model: type[BaseModel]) -> dict[str, Any]:
+        given = {name: values[f"{kind}_{name}"] for name in model.model_fields}
         return {
-            k.removeprefix(kind): parse_value(v)
-            for k, v in values.items()
-            if k.startswith(kind) and v is not None
+            name: parse_value(model.model_fields[name].annotation, text)
+            for name, text in given.items()
+            if text is not None
         }
 
     engine = Engine(
@@ -157,7 +173,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
             f"no setting of {stage.name} is called {beam_options[0]} (see --help);"
             " Beam's own options need --runner"
         )
-    output = values["output"]
+    output = values["output"].rstrip("/") or "/"
     step = Step(
         name=values["name"] or stage.name,
         stage=stage.name,
@@ -165,21 +181,11 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         inputs={
             k.removeprefix("port_"): list(v) for k, v in values.items() if k[:5] == "port_" and v
         },
-        settings=_lists_where_due(stage, chosen("setting_")),
-        layout=chosen("layout_"),
+        settings=chosen("setting", stage.Settings),
+        layout=chosen("layout", Layout),
         progress=None if files.is_remote(output) or not engine.local else f"{output}.progress",
     )
     registry.create(step)
     with Executor(engine) as executor, StepProgress() as progress:
         result = run_step(step, executor, progress.tick(step))
     plain_width(Console()).print(step_table([result.manifest], {step.name: result.skipped}))
-
-
-def _lists_where_due(stage: type[Stage[Any]], settings: dict[str, Any]) -> dict[str, Any]:
-    """`--languages en` means a list of one."""
-    out = {}
-    for name, value in settings.items():
-        field = stage.Settings.model_fields[name]
-        wants_list = "LIST" in _metavar(field.annotation)
-        out[name] = [value] if wants_list and isinstance(value, str) else value
-    return out

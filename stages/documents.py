@@ -404,7 +404,9 @@ def part_facts(path: str) -> PartFacts:
             parquet = pq.ParquetFile(handle)
         except pa.ArrowInvalid as error:
             raise pa.ArrowInvalid(f"{path} is no readable Parquet file: {error}") from error
-        lacking = [c.name for c in SCHEMA if not c.nullable and c.name not in parquet.schema_arrow.names]
+        lacking = [
+            c.name for c in SCHEMA if not c.nullable and c.name not in parquet.schema_arrow.names
+        ]
         if lacking:
             raise pa.ArrowInvalid(f"{path} holds no documents: it has no column {lacking[0]}")
         meta = parquet.metadata

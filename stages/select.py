@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field
 
 from stages.engine.rules import RuleStage
@@ -46,6 +47,10 @@ class SelectRule:
 
     def __init__(self, settings: SelectSettings) -> None:
         self._s = settings
+        # Scores are stored as float32; a threshold of 0.65 must let a stored 0.65 pass.
+        self._language_score = _stored(settings.min_language_score)
+        self._perplexity = _stored(settings.max_perplexity)
+        self._reference_score = _stored(settings.min_reference_score)
         self._languages = frozenset(settings.languages or ())
         self._buckets = frozenset(settings.buckets or ())
 
@@ -61,21 +66,25 @@ class SelectRule:
         s = self._s
         if s.languages is not None and language not in self._languages:
             return Reject("language", language or "none")
-        if s.min_language_score and (language_score or 0.0) < s.min_language_score:
+        if self._language_score and (language_score or 0.0) < self._language_score:
             return Reject("language_score", f"{language_score}")
         if s.buckets is not None:
             if bucket is None:
                 if not s.keep_without_bucket:
                     return Reject("no_bucket", language or "none")
             elif bucket not in self._buckets:
-                return Reject(f"bucket_{bucket}", f"perplexity {perplexity:.1f}")
-        if s.max_perplexity is not None and (perplexity or 0.0) > s.max_perplexity:
+                return Reject(f"bucket_{bucket}", f"perplexity {perplexity or 0.0:.1f}")
+        if self._perplexity is not None and (perplexity or 0.0) > self._perplexity:
             return Reject("perplexity", f"{perplexity}")
-        if s.min_reference_score is not None and (reference_score or 0.0) < s.min_reference_score:
+        if self._reference_score is not None and (reference_score or 0.0) < self._reference_score:
             return Reject("reference_score", f"{reference_score}")
         if len(text) < s.min_chars:
             return Reject("too_short", f"{len(text)} characters")
         return ()
+
+
+def _stored(threshold: float | None) -> float | None:
+    return None if threshold is None else float(np.float32(threshold))
 
 
 class Select(RuleStage[SelectSettings]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,7 +23,6 @@ from tokenizer import manifest as token_manifest
 from tokenizer import paper
 from tokenizer.encode import Encoder
 from tokenizer.manifest import Separator, Shard
-from tokenizer.model import ModelFile
 from tokenizer.sample import SampleRule
 from tokenizer.shards import ShardInfo, ShardWriter
 
@@ -103,9 +103,9 @@ class Tokens(Stage[TokensSettings]):
         if unit.extra["source"] is None:
             return record
         path = self.model_path()
-        model = load_once(("tokenizer", path), lambda: ModelFile.load(path))
-        # An encoder of the unit's own: what one unit finds must not depend on who ran before it.
-        encoder = Encoder.from_model(model)
+        # A copy, since an encoder that finds a difference falls back for good: what one unit finds
+        # must not depend on which units ran in this process before it.
+        encoder = copy(load_once(("tokenizer", path), lambda: Encoder(path)))
         held_out = SampleRule(self.settings.valid_share, self.settings.seed, "valid")
         writers = {split: self._writer(unit, split, encoder) for split in _SPLITS}
         try:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece
 
-from tokenizer.manifest import MAX_VOCAB_SIZE, Canary
+from tokenizer.manifest import MAX_VOCAB_SIZE, Canary, TokensManifest
 from tokenizer.model import CANARY_TEXT, ModelFile
 
 Backend: TypeAlias = Literal["auto", "kitoken", "sentencepiece"]
@@ -173,6 +173,22 @@ class Encoder:
     def canary(self) -> Canary:
         """A text and its ids by SentencePiece, to tell tokenizers apart."""
         return self.model.canary(self._sentencepiece.encode(CANARY_TEXT))
+
+    def require(self, manifest: TokensManifest) -> None:
+        """Raises ValueError with one line unless token shards were made with this tokenizer."""
+        if manifest.tokenizer_sha256 == self.model.sha256:
+            return
+        ids = tuple(self._sentencepiece.encode(manifest.canary.text))
+        if manifest.vocab_size != self.vocab_size:
+            found = f"{self.vocab_size} pieces, not {manifest.vocab_size}"
+        elif ids != manifest.canary.ids:
+            found = "it encodes the canary otherwise"
+        else:
+            found = "though it encodes the canary alike"
+        raise ValueError(
+            f"tokenizer {self.model.sha256[:12]} is not {manifest.tokenizer_sha256[:12]}, which "
+            f"the shards were made with ({found})"
+        )
 
     def encode(self, text: str) -> npt.NDArray[np.unsignedinteger[Any]]:
         """The ids of a text: shape (tokens,), dtype `self.dtype`.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from array import array
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -31,7 +30,8 @@ from tokenizer.dialects import (
     write_datatrove_sidecars,
     write_megatron_index,
 )
-from tokenizer.files import AtomicFile, file_system, is_local
+from tokenizer.files import AtomicFile
+from tokenizer.local import LocalFile, local_copy
 from tokenizer.manifest import MAX_VOCAB_SIZE, Shard, Split
 
 DTYPE = np.dtype("<u2")
@@ -314,8 +314,8 @@ class ShardReader:
         return local_copy(self.path[: -len(".bin")] + ending, self.cache_dir)
 
     @cached_property
-    def _payload(self) -> _Payload:
-        return _Payload(self._local(".bin"))
+    def _payload(self) -> LocalFile:
+        return LocalFile(self._local(".bin"))
 
     @property
     def size(self) -> int:
@@ -421,50 +421,3 @@ def _open_reader(
     path: str, vocab_size: int, cache_dir: str | os.PathLike[str] | None
 ) -> ShardReader:
     return ShardReader(path, vocab_size=vocab_size, cache_dir=cache_dir)
-
-
-class _Payload:
-    """An open file descriptor, closed with the object."""
-
-    def __init__(self, path: str) -> None:
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}") from error
-        self.bytes = os.fstat(self._descriptor).st_size
-
-    def read(self, offset: int, size: int) -> bytes:
-        parts = []
-        while size and (part := os.pread(self._descriptor, size, offset)):
-            parts.append(part)
-            offset += len(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
-
-
-def local_copy(url: str, cache_dir: str | os.PathLike[str] | None = None) -> str:
-    """A local path with the content of `url`: itself if local, else a copy made once.
-
-    The copy's name contains the remote file's version mark, so a changed file is fetched anew.
-
-    Raises:
-        ValueError: there is no such file.
-    """
-    fs, path = file_system(url)
-    if is_local(fs):
-        return path
-    if not fs.isfile(path):
-        raise ValueError(f"{url}: no such file")
-    folder = Path(cache_dir or Path(tempfile.gettempdir()) / f"llama-corpus-{os.getuid()}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = hashlib.sha256(f"{url}\n{fs.ukey(path)}".encode()).hexdigest()
-    target = folder / f"{key[:32]}-{Path(path).name}"
-    if not target.exists():
-        with AtomicFile(target) as stream, fs.open(path, "rb") as remote:
-            while block := remote.read(1 << 22):
-                stream.write(block)
-    return str(target)

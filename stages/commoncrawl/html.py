@@ -30,9 +30,6 @@ _FLAT_NAMES = (
 )
 _FLAT = frozenset(_FLAT_NAMES.split())
 
-# It logs each page that it finds nothing in; the outcome says so already.
-logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-
 
 class HtmlError(Exception):
     """A page is not parsed; the message says why."""
@@ -87,6 +84,8 @@ def extract(
             # Imported late: it takes a second and most runs do not use it.
             import trafilatura
 
+            # It logs each page that it finds nothing in; the outcome says so already.
+            logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
             text = trafilatura.extract(html, include_comments=False, deduplicate=False) or ""
         else:
             text = extract_plain_text(tree, preserve_formatting=True, main_content=mode == "main")

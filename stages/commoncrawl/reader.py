@@ -6,7 +6,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 from resiliparse.parse.encoding import detect_mime
@@ -233,7 +233,7 @@ def iso_date(date: str) -> str | None:
             moment += shift if zone[0] == "-" else -shift
     except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    return moment.isoformat(timespec="seconds") + "Z"
 
 
 def _wet_text(payload: bytes, meta: dict[str, Any]) -> tuple[str, str | None]:

@@ -19,27 +19,26 @@ from typing import BinaryIO
 
 from warcio.statusandheaders import StatusAndHeadersParser
 
-from stages.commoncrawl.framing import (
-    ANY_START,
-    ARC_START,
-    MAX_LINE,
-    WARC_START,
+from stages.commoncrawl.members import (
     DamageError,
     GzipMember,
     Lz4Member,
     Member,
-    Plain,
     RawFile,
-    Run,
-    Source,
-    Starts,
-    begins_record,
     find_member,
     member_at,
 )
 from stages.commoncrawl.settings import Settings
+from stages.commoncrawl.starts import (
+    ANY_START,
+    ARC_START,
+    MAX_START,
+    WARC_START,
+    Starts,
+    begins_record,
+)
+from stages.commoncrawl.window import MAX_HEADER, Plain, Run, Window
 
-MAX_HEADER = 1 << 16
 # How much of a file with an unknown beginning is searched for a first record.
 _SNIFF = 1 << 26
 _COMPRESSIONS: tuple[type[Member], ...] = (GzipMember, Lz4Member)
@@ -51,8 +50,6 @@ _FOREIGN = {
     b"7z\xbc\xaf": "7z",
     b"PAR1": "parquet",
 }
-_BLANKS = re.compile(rb"[\r\n]*")
-_BLANK_LINE = re.compile(rb"\n\r?\n")
 # What follows a record, by whether it is ARC.
 _SEPARATORS = {False: (b"\r\n\r\n", b"\n\n"), True: (b"\n", b"\r\n")}
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
@@ -119,8 +116,7 @@ def iter_records(
 
     Any cut of a file into adjacent ranges yields each record once. A stretch without records
     belongs to the range with `start < offset <= end`, so that the reader of the record before it
-    reports it
-    (the first range also has offset 0). Both hold for records up to `resync_bytes` long.
+    reports it (the first range also has offset 0). Both hold for records up to `resync_bytes` long.
     `stream` must be seekable. Its I/O errors pass through.
     """
     raw = RawFile(stream)
@@ -145,7 +141,7 @@ def _walk(raw: RawFile, settings: Settings, place: int, end: int) -> Iterator[Ra
     elif starts is not None:
         # One byte earlier, so that a line that begins exactly there is seen to be one.
         place = max(0, place - 1)
-        window = _Window(Plain(raw, place), place)
+        window = Window(Plain(raw, place), place)
         if place > 0:
             window.ended()
             window.seek(place + 1)
@@ -164,7 +160,7 @@ def _walk(raw: RawFile, settings: Settings, place: int, end: int) -> Iterator[Ra
 
 def _sniff(raw: RawFile) -> tuple[type[Member] | None, Starts | None]:
     """How the file is compressed, or else which records an uncompressed one holds."""
-    head = bytes(raw.view(0, 2 * MAX_LINE)).removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = bytes(raw.view(0, MAX_START)).removeprefix(b"\xef\xbb\xbf").lstrip()
     for starts in (WARC_START, ARC_START):
         if starts.here.match(head):
             return None, starts
@@ -174,7 +170,7 @@ def _sniff(raw: RawFile) -> tuple[type[Member] | None, Starts | None]:
     for compression in _COMPRESSIONS:
         if limit and (member := find_member(raw, 0, compression, limit)):
             first, limit = compression, member.at
-    if limit and _Window(Plain(raw, 0), 0).find(ANY_START, limit) is not None:
+    if limit and Window(Plain(raw, 0), 0).find(ANY_START, limit) is not None:
         return None, ANY_START
     # Without any, the magic number says how to look for what is wrong.
     return first or next((kind for kind in _COMPRESSIONS if kind.MAGIC.match(head)), None), None
@@ -193,7 +189,7 @@ def _walk_members(
             if at == end:
                 return
             run = Run(raw, member, settings.max_skip_bytes)
-            window = _Window(run, 0)
+            window = Window(run, 0)
             yield from _records(window, settings, ANY_START, _place_in(at))
             if run.after >= 0:
                 at, member = run.after, run.next
@@ -214,7 +210,7 @@ def _place_in(at: int) -> Callable[[int], tuple[int, int | str]]:
 
 
 def _records(
-    window: _Window,
+    window: Window,
     settings: Settings,
     starts: Starts,
     place: Callable[[int], tuple[int, int | str]],
@@ -222,51 +218,29 @@ def _records(
     """The records from the window's place to its end; damage ends it with a fault."""
     at = window.tell()
     try:
-        blank = window.skip_blank()
+        window.skip_blank()
         at = window.tell()
         while not window.ended():
             window.mark()
-            if not window.begins(starts):
-                following = window.find(starts)
-                stop = window.tell() if following is None else following
-                error = f"garbage: no record ({stop - at} bytes)"
-                yield Fault(*place(at), error, gap=not window.source.checked)
-            else:
-                arc = not window.startswith(b"WARC/")
-                headers, error = _arc_headers(window) if arc else _warc_headers(window)
-                body = window.tell()
-                payload: bytes | None = None
-                length = short = 0
-                if not error:
-                    said = headers.get("content-length", "").strip()
-                    length = int(said) if _LENGTH.match(said) else -1
-                    error = "" if length >= 0 else f"header: Content-Length {said[:40]!r}"
-                if not error:
-                    if length <= settings.max_record_bytes:
-                        payload = window.take(length)
-                        short = length - len(payload)
-                    else:
-                        short = body + length - window.seek(body + length)
-                    blank = window.skip_blank()
-                    if short:
-                        error = f"{length - short} of {length} bytes are there"
-                    elif not (
-                        window.ended()
-                        or blank.startswith(_SEPARATORS[arc])
-                        or window.begins(starts)
-                    ):
-                        error = f"length: no record ends after {length} bytes"
-                if not error:
+            if window.begins(starts):
+                record, error, resume, short = _read_record(window, settings, starts)
+                if record is not None:
                     window.source.progress()
-                    yield RawRecord(*place(at), arc, headers, payload, length)
+                    record.at, record.offset = place(at)
+                    yield record
                     at = window.tell()
                     continue
-                window.seek(body)
+                window.seek(resume)
                 following = window.find(starts)
                 if short:
                     cut = following is None and not window.source.checked
                     error = ("truncated: " if cut else "length: ") + error
                 yield Fault(*place(at), error)
+            else:
+                following = window.find(starts)
+                stop = window.tell() if following is None else following
+                error = f"garbage: no record ({stop - at} bytes)"
+                yield Fault(*place(at), error, gap=not window.source.checked)
             if following is None:
                 return
             window.seek(following)
@@ -275,7 +249,33 @@ def _records(
         yield Fault(*place(at), str(damage))
 
 
-def _warc_headers(window: _Window) -> tuple[dict[str, str], str]:
+def _read_record(
+    window: Window, settings: Settings, starts: Starts
+) -> tuple[RawRecord | None, str, int, bool]:
+    """The record that begins here, its place not yet filled in, and the window after it.
+
+    Or else why it is none, from where on to search, and whether it is because data are missing.
+    Raises: DamageError.
+    """
+    arc = not window.startswith(b"WARC/")
+    headers, error = _arc_headers(window) if arc else _warc_headers(window)
+    body = window.tell()
+    said = headers.get("content-length", "").strip()
+    if error or not _LENGTH.match(said):
+        return None, error or f"header: Content-Length {said[:40]!r}", body, False
+    length = int(said)
+    payload = window.take(length) if length <= settings.max_record_bytes else None
+    end = window.seek(body + length) if payload is None else window.tell()
+    # Also where nothing is missing: bytes after the record that cannot be read tell of damage.
+    blank = window.skip_blank()
+    if end < body + length:
+        return None, f"{end - body} of {length} bytes are there", body, True
+    if not (window.ended() or blank.startswith(_SEPARATORS[arc]) or window.begins(starts)):
+        return None, f"length: no record ends after {length} bytes", body, False
+    return RawRecord(0, 0, arc, headers, payload, length), "", body, False
+
+
+def _warc_headers(window: Window) -> tuple[dict[str, str], str]:
     block = window.header_block()
     if block is None:
         window.skip_line()
@@ -284,132 +284,13 @@ def _warc_headers(window: _Window) -> tuple[dict[str, str], str]:
     return {name.lower(): value for name, value in reversed(fields)}, ""
 
 
-def _arc_headers(window: _Window) -> tuple[dict[str, str], str]:
-    line = window.skip_line().decode("utf-8", "replace").rstrip()
-    fields, names = line.rsplit(" ", 4), _ARC_1
-    if not _ARC_DATE.match(fields[2]):
-        fields, names = line.rsplit(" ", 9), _ARC_2
-        if len(fields) < 10 or not _ARC_DATE.match(fields[2]):
-            return {}, "header: not an ARC header line"
-    headers = dict(zip(names, fields, strict=True))
-    headers["warc-type"] = "warcinfo" if fields[0].startswith("filedesc:") else "response"
-    return headers, ""
-
-
-class _Window:
-    """A stretch of decompressed data that can be looked ahead in, and gone back in."""
-
-    def __init__(self, source: Source, place: int) -> None:
-        self.source = source
-        self._base = place
-        self._data = b""
-        self._pos = 0
-        self._mark = 0
-
-    def tell(self) -> int:
-        return self._base + self._pos
-
-    def seek(self, place: int) -> int:
-        """Goes to `place`; returns the place reached, less where the data end before it."""
-        if 0 <= place - self._base <= len(self._data):
-            self._pos = place - self._base
-        else:
-            self._data, self._pos, self._mark = b"", 0, 0
-            self._base = self.source.seek(place)
-        return self.tell()
-
-    def mark(self) -> None:
-        """What lies behind this place need not be kept."""
-        self._mark = self._pos
-
-    def _fill(self, n: int) -> int:
-        """Has at least `n` bytes at hand if there are so many; returns how many there are.
-
-        Raises: DamageError.
-        """
-        have = len(self._data) - self._pos
-        if have < n:
-            parts = [self._data[self._mark :]]
-            self._base += self._mark
-            self._pos -= self._mark
-            self._mark = 0
-            while have < n and (part := self.source.pull()):
-                parts.append(part)
-                have += len(part)
-            self._data = b"".join(parts)
-        return have
-
-    def ended(self) -> bool:
-        return self._pos >= len(self._data) and not self._fill(1)
-
-    def skip_blank(self) -> bytes:
-        """Skips line ends; returns the first few of them."""
-        first = b""
-        while not self.ended():
-            match = _BLANKS.match(self._data, self._pos)
-            assert match is not None
-            first = first or match[0][:4]
-            self._pos = match.end()
-            if self._pos < len(self._data):
-                break
-        return first
-
-    def startswith(self, prefix: bytes) -> bool:
-        return self._data.startswith(prefix, self._pos)
-
-    def begins(self, starts: Starts) -> bool:
-        """Whether a record begins here."""
-        if starts.here.match(self._data, self._pos):
-            return True
-        if len(self._data) - self._pos >= 2 * MAX_LINE:
-            return False
-        self._fill(2 * MAX_LINE)
-        return starts.here.match(self._data, self._pos) is not None
-
-    def find(self, starts: Starts, limit: int | None = None) -> int | None:
-        """The first place from here on, before `limit`, where a record begins; moves on to search.
-
-        Raises: DamageError.
-        """
-        scan = self._pos
-        while True:
-            match = starts.next.search(self._data, scan)
-            if match is not None:
-                place = self._base + match.start()
-                return place if limit is None or place < limit else None
-            if limit is not None and self._base + scan >= limit:
-                return None
-            # A start that ran out of data is within the last bytes; the one before says whether
-            # it begins a line.
-            scan = max(scan, len(self._data) - 2 * MAX_LINE)
-            self._pos = self._mark = max(0, scan - 1)
-            scan -= self._mark
-            have = len(self._data) - self._pos
-            if self._fill(have + 1) == have:
-                return None
-
-    def take(self, n: int) -> bytes:
-        """The next `n` bytes, fewer where the data end. Raises: DamageError."""
-        self._fill(n)
-        out = self._data[self._pos : self._pos + n]
-        self._pos += len(out)
-        return out
-
-    def header_block(self) -> bytes | None:
-        """The bytes to the end of the next blank line; None if there is none in bounds."""
-        while True:
-            match = _BLANK_LINE.search(self._data, self._pos, self._pos + MAX_HEADER)
-            if match is not None:
-                return self.take(match.end() - self._pos)
-            have = len(self._data) - self._pos
-            if have >= MAX_HEADER or self._fill(max(2 * have, MAX_LINE)) == have:
-                return None
-
-    def skip_line(self) -> bytes:
-        """The bytes to the end of the line, at most `MAX_HEADER`. Raises: DamageError."""
-        end = self._data.find(b"\n", self._pos)
-        if end < 0:
-            self._fill(2 * MAX_LINE)
-            end = self._data.find(b"\n", self._pos)
-        n = end + 1 - self._pos if end >= 0 else len(self._data) - self._pos
-        return self.take(min(n, MAX_HEADER))
+def _arc_headers(window: Window) -> tuple[dict[str, str], str]:
+    line = window.skip_line().rstrip(b" \t\r\n").decode("utf-8", "replace")
+    for names in (_ARC_1, _ARC_2):
+        fields = line.rsplit(" ", len(names) - 1)
+        if len(fields) == len(names) and _ARC_DATE.match(fields[2]):
+            headers = dict(zip(names, fields, strict=True))
+            archive = fields[0].startswith("filedesc:")
+            headers["warc-type"] = "warcinfo" if archive else "response"
+            return headers, ""
+    return {}, "header: not an ARC header line"

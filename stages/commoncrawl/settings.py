@@ -31,12 +31,12 @@ class Settings(BaseModel):
         description="Pages with fewer characters are rejected. CCNet's code drops them so, before "
         "deduplication (`min_len` 300); the paper does not say. 0 turns it off.",
     )
-    html_types: frozenset[str] = Field(
-        frozenset({"text/html", "application/xhtml+xml"}),
+    html_types: tuple[str, ...] = Field(
+        ("text/html", "application/xhtml+xml"),
         description="Media types read as HTML.",
     )
-    text_types: frozenset[str] = Field(
-        frozenset({"text/plain"}),
+    text_types: tuple[str, ...] = Field(
+        ("text/plain",),
         description="Media types read as text without markup. Those that CommonCrawl turns into "
         "WET besides HTML and text (feeds, XML) are few and left out.",
     )

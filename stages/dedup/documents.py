@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -93,7 +93,8 @@ class _KeyDedup(ShuffleStage[S]):
                 mine = best[row : row + batch.num_rows]
                 row += batch.num_rows
                 # -1: the document has no key; -2: another document of this unit is the best.
-                stays = (mine == -1) | ((mine >= 0) & keep[np.maximum(mine, 0)])
+                stays = mine == -1
+                stays[mine >= 0] = keep[mine[mine >= 0]]
                 out.counts.documents_in += batch.num_rows
                 out.counts.text_bytes_in += text_bytes(batch.column("text"))
                 for i in np.flatnonzero(~stays).tolist():
@@ -173,10 +174,15 @@ class DocumentDedup(_KeyDedup[DocumentDedupSettings]):
 
 
 def seconds(created: str | None) -> int:
-    """Seconds since 1970 of an ISO 8601 time; far in the past where there is none."""
+    """Seconds since 1970 of an ISO 8601 time (UTC where it names no zone); far in the past where
+    there is none."""
     if not created:
         return _NO_TIME
     try:
-        return int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())
+        time = datetime.fromisoformat(created.replace("Z", "+00:00"))
     except ValueError:
         return _NO_TIME
+    if time.tzinfo is None:
+        # Never the machine's own zone: the same documents must stay everywhere.
+        time = time.replace(tzinfo=timezone.utc)
+    return int(time.timestamp())

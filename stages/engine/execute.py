@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -21,7 +22,14 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from stages import registry
-from stages.engine.pool import WorkerMother, die_with_parent, keep_to_loopback, serve_pool
+from stages.engine import models
+from stages.engine.pool import (
+    WorkerMother,
+    die_with_parent,
+    ended_well,
+    keep_to_loopback,
+    serve_pool,
+)
 from stages.engine.progress import Progress
 from stages.engine.step import Step
 from stages.engine.units import WorkUnit
@@ -31,6 +39,8 @@ LOCAL = "local"
 # another runner first, so they all mean our local engine.
 _LOCAL_NAMES = {LOCAL, "directrunner", "fnapirunner", "switchingdirectrunner"}
 _DEATHS_PER_UNIT = 2
+# How a unit's failure reads when Beam passes it on.
+_UNIT_ERROR = re.compile(r"UnitError: (.*?)(?: \[while running '.*'\])?$")
 
 
 class StageError(Exception):
@@ -103,7 +113,10 @@ class Executor:
             if answer["ok"]:
                 return
             if "pid" not in answer:
-                raise StageError(f"{step.name}: {answer['error']}{_more(step)}")
+                raise StageError(
+                    f"{step.name}: {answer['error']}; finished units are kept, the same command"
+                    f" goes on from there{_more(step)}"
+                )
             victims = list(progress.units_of(answer["pid"])) or ["(no unit was begun)"]
             deaths.update(victims)
             worst = max(deaths.values())
@@ -144,8 +157,16 @@ class Executor:
 
 
 def run_inline(step: Step, units: Sequence[WorkUnit]) -> None:
-    """Runs a step in this process, on Beam's local runner in memory (for tests and notebooks)."""
-    _run_pipeline(step, units, Engine(workers=1), None, None)
+    """Runs a step in this process, on Beam's local runner in memory (for tests and notebooks).
+
+    Raises StageError when a unit fails.
+    """
+    try:
+        _run_pipeline(step, units, Engine(workers=1), None, None)
+    except Exception as error:
+        raise StageError(f"{step.name}: {_short(error)}") from error
+    finally:
+        models.forget()  # A later step of this process may find other files under the same names.
 
 
 def log_path(step: Step) -> str | None:
@@ -191,32 +212,30 @@ def _mother(pipe: Connection, engine: Engine) -> None:
             return
         registry.stage_class(step.stage)
         parent = os.getpid()
+        ear, mouth = Pipe(duplex=False)
         pid = os.fork()
         if pid == 0:
-            code = 1
             try:
                 die_with_parent(parent)
                 _write_log(step)
-                answer = _answer(step, units, engine, pipe)
-                pipe.send(answer)
-                code = 0
+                mouth.send(_answer(step, units, engine, mouth))
             finally:
-                os._exit(code)
+                os._exit(0)
         _, status = os.waitpid(pid, 0)
-        if status:
-            # The runner said nothing itself: it was killed, or it is a one-process run in which a
-            # library crashed.
-            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 3:
-                continue
-            pipe.send({"ok": False, "pid": pid, "status": status})
+        # A runner that said nothing was killed, or it is a one-process run that a unit ended.
+        # Only its first word counts: workers may seem to die when it has finished already.
+        silence = {"ok": False, "pid": pid, "status": status}
+        pipe.send(ear.recv() if ear.poll() else silence)
+        ear.close()
+        mouth.close()
 
 
 def _answer(
-    step: Step, units: Sequence[WorkUnit], engine: Engine, pipe: Connection
+    step: Step, units: Sequence[WorkUnit], engine: Engine, mouth: Connection
 ) -> dict[str, Any]:
     try:
         mother = WorkerMother() if engine.local and engine.workers > 1 else None
-        _run_pipeline(step, units, engine, mother, pipe)
+        _run_pipeline(step, units, engine, mother, mouth)
         return {"ok": True}
     except BaseException as error:  # noqa: BLE001 - it travels to the launching process
         if os.environ.get("LLAMA_CORPUS_DEBUG"):
@@ -226,6 +245,9 @@ def _answer(
 
 def _short(error: BaseException) -> str:
     """The last line of an error that may carry a worker's whole traceback in its text."""
+    for line in reversed(f"{type(error).__name__}: {error}".splitlines()):
+        if match := _UNIT_ERROR.search(line):
+            return match[1][:1000]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     chosen = [x for x in lines if not x.startswith(("File ", "Traceback", "During", "The above"))]
     text = next((x for x in reversed(chosen) if "Error" in x or "Exception" in x), None)
@@ -239,7 +261,7 @@ def _run_pipeline(
     units: Sequence[WorkUnit],
     engine: Engine,
     mother: WorkerMother | None,
-    pipe: Connection | None,
+    mouth: Connection | None,
 ) -> None:
     _quiet()
     import apache_beam as beam
@@ -263,9 +285,9 @@ def _run_pipeline(
         runner = fn_runner.FnApiRunner(default_environment=ExternalEnvironment(address))
 
         def died(pid: int, status: int) -> None:
-            if status and pipe is not None:
-                pipe.send({"ok": False, "pid": pid, "status": status})
-                os._exit(3)
+            if mouth is not None and not ended_well(status):
+                mouth.send({"ok": False, "pid": pid, "status": status})
+                os._exit(0)
 
         mother.watch(died)
     pipeline = beam.Pipeline(runner=runner, options=options)

@@ -21,6 +21,7 @@ from typing import IO, Any
 import fsspec
 import orjson
 
+TEMPORARY = ".tmp-"
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -40,6 +41,14 @@ def full_path(fs: Any, inner: str, like: str) -> str:
     return str(fs.unstrip_protocol(inner)) if is_remote(like) else inner
 
 
+def canonical(path: str) -> str:
+    """The one name of a place, whichever way it is written; for comparing, not for opening."""
+    fs, inner = filesystem(path)
+    if not is_remote(path):
+        return os.path.realpath(inner)
+    return str(fs.unstrip_protocol(inner)).rstrip("/")
+
+
 def join(folder: str, *names: str) -> str:
     return posixpath.join(folder, *names)
 
@@ -56,6 +65,13 @@ def exists(path: str) -> bool:
 def is_dir(path: str) -> bool:
     fs, inner = filesystem(path)
     return bool(fs.isdir(inner))
+
+
+def names(folder: str) -> list[str]:
+    """What a folder holds now, whoever wrote it (file systems may remember older listings)."""
+    fs, inner = filesystem(folder)
+    fs.invalidate_cache(inner)
+    return sorted(basename(p) for p in fs.ls(inner, detail=False))
 
 
 def make_dirs(path: str) -> None:
@@ -153,7 +169,7 @@ def atomic_writer(path: str) -> Iterator[HashingWriter]:
         return
     os.makedirs(os.path.dirname(inner) or ".", exist_ok=True)
     # The name does not grow with the number of attempts, and a crash leaves only hidden files.
-    temporary = f"{os.path.dirname(inner) or '.'}/.tmp-{uuid.uuid4().hex}"
+    temporary = f"{os.path.dirname(inner) or '.'}/{TEMPORARY}{uuid.uuid4().hex}"
     try:
         with open(temporary, "wb", buffering=1 << 20) as handle:
             yield HashingWriter(handle)
@@ -219,6 +235,16 @@ def local_folder(path: str) -> str:
             # Another process of this machine was quicker.
             shutil.rmtree(partial)
     return target
+
+
+def remove_temporaries(folder: str) -> None:
+    """Removes what writers that were killed left below a local folder."""
+    if is_remote(folder):
+        return
+    for root, _, found in os.walk(filesystem(folder)[1]):
+        for name in found:
+            if name.startswith(TEMPORARY):
+                os.unlink(os.path.join(root, name))
 
 
 def sha256_of(path: str) -> str:

@@ -7,6 +7,7 @@ and code, and `digest` covers that part: equal digests mean equal outputs.
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -93,11 +94,11 @@ def load(folder: str) -> Manifest | None:
     return manifest
 
 
-def missing_files(manifest: Manifest, folder: str) -> list[str]:
-    """Files that the manifest lists and that are absent or of another size."""
+def missing_files(listed: Sequence[dict[str, Any]], folder: str) -> list[str]:
+    """Files that a manifest or record lists and that are absent or of another size."""
     return [
         f["path"]
-        for f in manifest.files
+        for f in listed
         if not files.exists(files.join(folder, f["path"]))
         or files.size(files.join(folder, f["path"])) != f["bytes"]
     ]

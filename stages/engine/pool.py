@@ -22,6 +22,9 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+# The exit code of a worker that its runner released. It is not 0, because a library may end the
+# process with 0 in the midst of a unit, and the runner would wait for that worker for ever.
+_RELEASED = 86
 _MESSAGE_LIMIT = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -37,6 +40,11 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def ended_well(status: int) -> bool:
+    """Whether the wait status of a worker is that of one whose runner had no more work."""
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == _RELEASED
 
 
 class WorkerMother:
@@ -111,7 +119,7 @@ def _mother(pipe: Connection) -> None:
                     die_with_parent(parent)
                     pipe.close()
                     _worker(worker_id, control)
-                    status = 0
+                    status = _RELEASED
                 except BaseException:
                     traceback.print_exc()
                     raise

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from stages import registry
 from stages.documents import Counts
 from stages.engine import files, manifest
@@ -24,6 +26,7 @@ from stages.engine.units import WorkUnit
 _STATE = ".state.json"
 UNITS = ".units"
 SHUFFLE = ".shuffle"
+_PHASES = ("emit-", "reduce-")
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,16 @@ def run_step(
     """
     stage = registry.create(step)
     inputs = _inputs(stage)
+    _keep_apart(stage, inputs)
     done = _current(stage, inputs)
     if done is not None:
+        _tidy(step)  # The run that finished it may have been killed before it did so itself.
         return StepResult(done, True)
     started = time.perf_counter()
-    units = stage.units()
+    try:
+        units = stage.units()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{step.name}: {error}") from error
     if not units:
         raise InputError(f"{step.name}: its input is empty")
     _prepare(stage, inputs, units)
@@ -91,13 +99,24 @@ def run_step(
         code=manifest.code_version(),
     )
     done.digest = done.outputs_digest()
+    if absent := manifest.missing_files(done.files, step.output):
+        raise StageError(
+            f"{step.name}: {files.join(step.output, absent[0])} was removed or changed while the"
+            " step ran; run the same command again"
+        )
     done.save(step.output)
+    _tidy(step)
+    return StepResult(done, False)
+
+
+def _tidy(step: Step) -> None:
+    """Removes what only an unfinished step needs."""
     for leftover in (UNITS, SHUFFLE, _STATE):
         files.remove(files.join(step.output, leftover))
+    files.remove_temporaries(step.output)
     for path in (step.progress, log_path(step)):
         if path and os.path.exists(path):
             os.unlink(path)
-    return StepResult(done, False)
 
 
 def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
@@ -106,7 +125,7 @@ def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
     for port, spec in stage.ports.items():
         for where in stage.step.inputs.get(port, []):
             if spec.kind != "raw" and files.is_dir(where) and (known := manifest.load(where)):
-                absent = manifest.missing_files(known, where)
+                absent = manifest.missing_files(known.files, where)
                 if absent:
                     raise InputError(
                         f"{stage.step.name}: {where} lacks {absent[0]}"
@@ -114,6 +133,8 @@ def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
                         + "; remove the folder to make it again"
                     )
                 rows.append({"port": port, "path": where, "digest": known.digest})
+            elif spec.kind != "raw" and files.exists(files.join(where, _STATE)):
+                raise InputError(f"{stage.step.name}: {where} is half done; finish that step first")
             else:
                 try:
                     found = files.glob(where)
@@ -123,6 +144,25 @@ def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
                     size, stamp = files.stamp(path)
                     rows.append({"port": port, "path": path, "size": size, "stamp": stamp})
     return rows
+
+
+def _keep_apart(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> None:
+    """Refuses an output folder that holds inputs (it may be cleared) or lies in an input folder
+    (the next run would read it). Raises InputError."""
+    output = files.canonical(stage.step.output)
+    for row in inputs:
+        path = files.canonical(row["path"])
+        if f"{path}/".startswith(f"{output}/"):
+            raise InputError(
+                f"{stage.step.name}: its input {row['path']} lies in its output"
+                f" {stage.step.output}; give another --output"
+            )
+    for where in (w for paths in stage.step.inputs.values() for w in paths):
+        if f"{output}/".startswith(f"{files.canonical(where)}/"):
+            raise InputError(
+                f"{stage.step.name}: its output {stage.step.output} lies in its input {where};"
+                " give another --output"
+            )
 
 
 def _fingerprint(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> str:
@@ -150,7 +190,7 @@ def _current(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> Manifest | 
     done = manifest.load(stage.step.output)
     if done is None or done.fingerprint != _fingerprint(stage, inputs):
         return None
-    if manifest.missing_files(done, stage.step.output):
+    if manifest.missing_files(done.files, stage.step.output):
         return None
     before = {row["path"]: row for row in done.inputs}
     for row in inputs:
@@ -168,37 +208,58 @@ def _prepare(
     """Makes the output folder ready: empty, or with the finished units of the same work."""
     output = stage.step.output
     state = {
+        "output": output,
         "fingerprint": _fingerprint(stage, inputs),
         "inputs": list(inputs),
         "units": files.digest_of([u.to_json() for u in units]),
     }
     path = files.join(output, _STATE)
-    if files.exists(path) and files.read_json(path) == state:
+    if files.exists(path) and _json_or_none(path) == state:
+        _distrust(stage.step)
         return
     if files.is_dir(output):
-        fs, inner = files.filesystem(output)
-        names = {files.basename(p) for p in fs.ls(inner, detail=False)}
-        ours = {manifest.NAME, _STATE} & names
-        if names and not ours:
+        names = {n for n in files.names(output) if not n.startswith(files.TEMPORARY)}
+        before = manifest.load(output)
+        if (names and not {manifest.NAME, _STATE} & names) or (
+            before is not None and before.stage != stage.name
+        ):
             raise InputError(
                 f"{stage.step.name}: {output} holds files of something else; give another --output"
             )
-        # The manifest goes first: a folder without one is never taken for a finished step.
-        for name in sorted(names, key=lambda n: n != manifest.NAME):
+        # From here on the folder is known as ours, and as unfit to go on from, however far the
+        # clearing gets. The manifest goes first: without one, nobody takes it for a finished step.
+        if names:
+            files.write_json(path, "being cleared")
+        for name in sorted(names - {_STATE}, key=lambda n: (n != manifest.NAME, n)):
             files.remove(files.join(output, name))
     files.make_dirs(output)
     files.write_json(path, state)
 
 
+def _json_or_none(path: str) -> Any:
+    try:
+        return files.read_json(path)
+    except ValueError:
+        return None
+
+
+def _distrust(step: Step) -> None:
+    """Drops the records of an unfinished step that are unreadable, or whose files are not as they
+    were written: their units are done again."""
+    for folder in (UNITS, SHUFFLE):
+        for name in _record_names(files.join(step.output, folder)):
+            if folder == SHUFFLE and not name.startswith(_PHASES):
+                continue
+            path = files.join(step.output, folder, f"{name}.json")
+            value = _json_or_none(path)
+            if value is None or manifest.missing_files(value["files"], step.output):
+                files.remove(path)
+
+
 def _record_names(folder: str) -> set[str]:
     if not files.is_dir(folder):
         return set()
-    fs, inner = files.filesystem(folder)
-    return {
-        files.basename(p)[: -len(".json")]
-        for p in fs.ls(inner, detail=False)
-        if p.endswith(".json")
-    }
+    return {n.removesuffix(".json") for n in files.names(folder) if n.endswith(".json")}
 
 
 def _due(stage: Stage[Any], units: Sequence[WorkUnit]) -> list[WorkUnit]:
@@ -241,7 +302,7 @@ def _shuffle_records(step: Step) -> list[Record]:
     return [
         Record.from_json(files.read_json(files.join(folder, f"{name}.json")))
         for name in sorted(_record_names(folder))
-        if name.startswith(("emit-", "reduce-"))
+        if name.startswith(_PHASES)
     ]
 
 
@@ -278,8 +339,8 @@ def _run_figures(
     executor: Executor | None,
 ) -> dict[str, Any]:
     by_phase: dict[str, float] = {}
-    for record in [*records, *phases]:
-        phase = record.name.split("-")[0] if record in phases else "process"
+    named = [("process", r) for r in records] + [(r.name.split("-")[0], r) for r in phases]
+    for phase, record in named:
         by_phase[phase] = round(by_phase.get(phase, 0.0) + record.run.get("cpu_s", 0.0), 3)
     every = [*records, *phases]
     return {

@@ -82,7 +82,7 @@ def _outcomes(reader: SourceReader, piece: Piece, tally: Tally) -> Iterator[Outc
                 yield outcome
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - the rest of one file becomes a dead letter
+    except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         if tally.records == due:

@@ -28,6 +28,10 @@ def record_path(step: Step, folder: str, name: str) -> str:
     return files.join(step.output, folder, f"{name}.json")
 
 
+class UnitError(Exception):
+    """A piece of work failed; the message, one line, begins with its label."""
+
+
 class _Work(beam.DoFn):
     """Base of the DoFns: finds the stage once per process, runs a piece of work once only."""
 
@@ -54,8 +58,12 @@ class _Work(beam.DoFn):
             return record
         self.reporter.started(self.phase, label)
         run: dict[str, float] = {}
-        with measured(run):
-            record = work()
+        try:
+            with measured(run):
+                record = work()
+        except (Exception, SystemExit) as error:
+            what = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            raise UnitError(f"{label}: {what}") from error
         record.name, record.run = name, run
         self._check(record, label)
         files.write_json(path, record.to_json())
@@ -69,7 +77,7 @@ class _Work(beam.DoFn):
         if self.phase == "process" and self.stage.produces == "documents":
             problem = record.counts.imbalance()
             if problem:
-                raise RuntimeError(f"{self.step.name}: counts do not balance in {label}: {problem}")
+                raise UnitError(f"{label}: counts do not balance: {problem}")
 
     def _metrics(self, counts: Counts) -> None:
         for name in ("documents_in", "documents_out", "rejected", "bad"):

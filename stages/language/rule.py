@@ -39,7 +39,6 @@ class LanguageRule:
         self.path = model_path(self.settings.model)
         self._model = load_model(self.path)
         self._wanted = None if self.settings.languages is None else set(self.settings.languages)
-        self._joint = " " if self.settings.newline == "space" else ""
 
     @cached_property
     def digest(self) -> str:
@@ -70,7 +69,12 @@ class LanguageRule:
         return self._predict(text) or [("und", 0.0)]
 
     def _predict(self, text: str) -> list[tuple[str, float]]:
-        line = encodable(text).replace("\n", self._joint)
+        if self.settings.newline == "glue":
+            line = encodable(text).replace("\n", "")
+        else:
+            # fastText parts words at ASCII blanks only: a page whose blanks are all no-break
+            # spaces would be one word that no language has.
+            line = " ".join(encodable(text).split())
         labels, scores = self._model.predict(line, k=self.settings.k)
         # fastText's sums of rounded terms may end a little above 1.
         return [

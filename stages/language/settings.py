@@ -48,9 +48,10 @@ class LanguageSettings(BaseModel):
     )
     newline: Literal["space", "glue"] = Field(
         "space",
-        description="What stands between two lines when a document becomes fastText's one line. "
-        "`glue` is cc_net's: nothing, which makes one false word of the last and the first word of "
-        "each pair of lines. A space keeps both words.",
+        description="`space`: every run of white space, newlines and no-break spaces included, "
+        "becomes one space, so that fastText sees the words. `glue` is cc_net's: newlines are "
+        "taken out, which makes one false word of the last and the first word of each pair of "
+        "lines, and other blanks are left as they are.",
     )
     probe_chars: int = Field(
         2000,

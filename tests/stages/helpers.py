@@ -85,9 +85,7 @@ def check_folder(folder: str | Path) -> None:
     counts = manifest["counts"]
     for which, name in (("", "documents_out"), ("rejected", "rejected"), ("bad", "bad")):
         assert len(read_rows(root, which)) == counts[name], name
-    assert counts["documents_in"] == (
-        counts["documents_out"] + counts["rejected"] + counts["bad"]
-    )
+    assert counts["documents_in"] == (counts["documents_out"] + counts["rejected"] + counts["bad"])
 
 
 # -- a source -------------------------------------------------------------------------------------
@@ -218,9 +216,7 @@ class Toy(RuleStage[ToySettings]):
         return record
 
     def _ids(self, unit: WorkUnit) -> set[str]:
-        return {
-            key for p in unit.pieces for key in pq.read_table(p.path)["id"].to_pylist()
-        }
+        return {key for p in unit.pieces for key in pq.read_table(p.path)["id"].to_pylist()}
 
 
 @pytest.fixture
@@ -245,7 +241,10 @@ def toy_input(tmp: Path, units: int = 6, documents: int = 5) -> str:
     return write_parts(
         tmp / "in",
         [
-            [{"id": f"u{u}d{d}", "text": f"text {u} {d} " + "x" * (u + d)} for d in range(documents)]
+            [
+                {"id": f"u{u}d{d}", "text": f"text {u} {d} " + "x" * (u + d)}
+                for d in range(documents)
+            ]
             for u in range(units)
         ],
     )

@@ -14,7 +14,8 @@ PAGE = f"""<html><head><title> Quiet
  harbour </title><style>p {{}}</style></head><body>
 <nav><ul><li><a href=/>Home</a></li><li><a href=/x>About us</a></li></ul></nav>
 <article><h1>Quiet harbour</h1>{ARTICLE}</article>
-<script>var hidden = "<p>no";</script><footer>Imprint &amp; privacy &#x263A;</footer></body></html>"""
+<script>var hidden = "<p>no";</script>
+<footer>Imprint &amp; privacy &#x263A;</footer></body></html>"""
 
 
 def test_full_keeps_all_visible_text_line_by_line() -> None:

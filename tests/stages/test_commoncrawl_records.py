@@ -158,6 +158,12 @@ def test_wrong_length_in_arc() -> None:
         assert len(faults(data)) == 1
 
 
+def test_arc_line_that_ends_in_strange_space() -> None:
+    line = "http://e.org/ 1.2.3.4 20080430204825 text/html \u00a0\n".encode()
+    assert payloads(arc(1, b"one") + line + arc(3, b"three")) == [b"one", b"three"]
+    assert [word for _, word in faults(arc(1) + line + arc(3))] == ["header"]
+
+
 def test_garbage_between_records() -> None:
     for pack in (bytes, gzip.compress, lz4):
         one, two = pack(warc(1, b"one")), pack(warc(2, b"two"))

@@ -83,6 +83,12 @@ def test_words_around_a_newline_are_not_glued(monkeypatch: pytest.MonkeyPatch) -
     assert fake.asked == ["onetwo"]
 
 
+def test_words_between_no_break_spaces_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, fake = fake_rule(monkeypatch, {"en": 1.0})
+    judge("one\u00a0two\u3000\n three")
+    assert fake.asked == ["one two three"]
+
+
 def test_unwanted_languages_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     judge, _ = fake_rule(monkeypatch, {"ja": 0.9}, languages=["en", "de"])
     assert judge("x") == Reject("language_not_wanted", "ja 0.9000")

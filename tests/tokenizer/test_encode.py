@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tokenizer import encode as module
 from tokenizer.encode import PROBES, Encoder
+from tokenizer.manifest import Canary, TokensManifest, build
 from tokenizer.model import CANARY_TEXT
 
 from .conftest import LLAMA_MODEL, needs_llama_model, some_lines
@@ -233,6 +234,27 @@ def test_encoders_travel_between_processes(encoder: Encoder) -> None:
 def test_canary_tells_tokenizers_apart(encoder: Encoder) -> None:
     assert encoder.canary.text == CANARY_TEXT
     assert list(encoder.canary.ids) == encoder.encode(CANARY_TEXT).tolist()
+
+
+def test_litgpt_471_shards_of_another_tokenizer_are_refused(encoder: Encoder) -> None:
+    def manifest(sha256: str, ids: tuple[int, ...], vocab_size: int) -> TokensManifest:
+        return build(
+            tokenizer_sha256=sha256,
+            canary=Canary(text=CANARY_TEXT, ids=ids),
+            vocab_size=vocab_size,
+            proportions={"a": 1.0},
+            shards=[],
+        )
+
+    sha256, ids, size = encoder.model.sha256, encoder.canary.ids, encoder.vocab_size
+    encoder.require(manifest(sha256, ids, size))
+    for other, message in (
+        (manifest("0" * 64, ids, size + 1), f"{size} pieces, not {size + 1}"),
+        (manifest("0" * 64, ids[1:], size), "encodes the canary otherwise"),
+        (manifest("0" * 64, ids, size), "though it encodes the canary alike"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            encoder.require(other)
 
 
 def test_ids_and_pieces(encoder: Encoder) -> None:

@@ -1,9 +1,6 @@
-"""Where records lie in a file: random access, compressed members, and what a record begins with.
+"""Compressed members of a file: random access, bounded decompression, the search for the next one.
 
-WARC and ARC files are a row of gzip members (or LZ4 frames), usually one for each record, or plain.
-The functions here answer two questions without looking at what records mean: does a record begin at
-this offset, and which is the next offset at which one does? Both look at bytes from the offset
-on only, so all readers of ranges of one file agree on the answers.
+WARC and ARC files are a row of gzip members (or LZ4 frames), usually one for each record.
 """
 
 from __future__ import annotations
@@ -12,45 +9,17 @@ import io
 import re
 import zlib
 from abc import ABC, abstractmethod
-from typing import BinaryIO, ClassVar, NamedTuple, Protocol
+from typing import BinaryIO, ClassVar
 
 from fastwarc.stream_io import Lz4Reader
 
+from stages.commoncrawl.starts import MAX_START, begins_record
+
 CHUNK = 1 << 16
-# Longest line by which an ARC record is recognised.
-MAX_LINE = 1 << 13
-
-_WARC = rb"WARC/\d{1,2}\.\d{1,3}[ \t]*\r?\n[!-9;-~]{1,128}[ \t]*:"
-# `URL IP date type length`, or version 2 with five more fields before the length. The length is
-# checked later: a record with a bad one is a bad record, not garbage.
-_ARC = (
-    rb"[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\r\n]{1,%d} [0-9A-Fa-f.:]{3,45} \d{12,18}"
-    rb" [^ \r\n]{0,256}(?: [^ \r\n]{1,1024}){1,6}[ \t]*\r?\n" % MAX_LINE
-)
-_RECORD_START = re.compile(rb"\s*(?:" + _WARC + rb"|" + _ARC + rb")")
-
-
-class Starts(NamedTuple):
-    """How records of a kind begin: `here` matches at a place, `next` searches for the next one."""
-
-    here: re.Pattern[bytes]
-    next: re.Pattern[bytes]
-
-
-WARC_START = Starts(re.compile(_WARC), re.compile(_WARC))
-ARC_START = Starts(re.compile(_ARC), re.compile(rb"^" + _ARC, re.MULTILINE))
-ANY_START = Starts(
-    re.compile(_WARC + rb"|" + _ARC), re.compile(_WARC + rb"|^" + _ARC, re.MULTILINE)
-)
 
 
 class DamageError(Exception):
     """Compressed data cannot be read on; the message begins with a short fixed word and `: `."""
-
-
-def begins_record(data: bytes) -> bool:
-    """True where `data`, the bytes from some place on, begins with a WARC or ARC record header."""
-    return _RECORD_START.match(data, 0, 2 * MAX_LINE) is not None
 
 
 class RawFile:
@@ -102,7 +71,7 @@ class Member(ABC):
             parts: list[bytes] = []
             n = 0
             try:
-                while n < 2 * MAX_LINE and (part := self._next(CHUNK)):
+                while n < MAX_START and (part := self._next(CHUNK)):
                     parts.append(part)
                     n += len(part)
             except DamageError as damage:
@@ -271,111 +240,3 @@ def find_member(raw: RawFile, at: int, kind: type[Member], limit: int) -> Member
             return None
         at += len(data) - 7
     return None
-
-
-class Source(Protocol):
-    """Decompressed bytes by place; the places of an uncompressed file are its offsets.
-
-    `checked` says that a sound end is known to be the end of what was written.
-    """
-
-    checked: bool
-
-    def pull(self) -> bytes:
-        """The next bytes, at most a few `CHUNK`; empty at the sound end. Raises: DamageError."""
-
-    def seek(self, place: int) -> int:
-        """Goes on from `place`; returns the place reached, less where the end comes before it.
-
-        Raises: DamageError.
-        """
-
-    def progress(self) -> None:
-        """A record ended: bounds on the search for the end of a record start anew."""
-
-
-class Plain:
-    """An uncompressed file from `place` on."""
-
-    checked = False
-
-    def __init__(self, raw: RawFile, place: int) -> None:
-        self._raw = raw
-        self._place = place
-
-    def pull(self) -> bytes:
-        out = bytes(self._raw.view(self._place, CHUNK))
-        self._place += len(out)
-        return out
-
-    def seek(self, place: int) -> int:
-        self._place = min(place, self._raw.size)
-        return self._place
-
-    def progress(self) -> None:
-        pass
-
-
-class Run:
-    """Decompressed data from a member that begins a record up to the next member that does.
-
-    Usually one member and one record. It is more where records and members do not coincide: one
-    member with many records, or records that go on in the next member.
-
-    After the sound end, `after` is the offset of the byte after it and `next` the member that
-    begins there, if one does. `member` is the one read last.
-    """
-
-    checked = True
-    # Each way back decompresses the run again.
-    MAX_RESTARTS = 8
-
-    def __init__(self, raw: RawFile, member: Member, max_skip_bytes: int) -> None:
-        self.raw = raw
-        self.at = member.at
-        self.member = member
-        self.after = -1
-        self.next: Member | None = None
-        self._limit = max_skip_bytes
-        self._since = 0
-        self._place = 0
-        self._left = b""
-        self._restarts = 0
-
-    def pull(self) -> bytes:
-        out, self._left = self._left or self._read(), b""
-        self._place += len(out)
-        return out
-
-    def _read(self) -> bytes:
-        while self.after < 0:
-            if chunk := self.member.read():
-                self._since += len(chunk)
-                if self._since > self._limit:
-                    raise DamageError(f"bomb: no record ends within {self._limit} bytes")
-                return chunk
-            after = self.member.end
-            following = member_at(self.raw, after, type(self.member))
-            if following is None or following.unreadable or begins_record(following.head()):
-                self.after, self.next = after, following
-            else:
-                self.member = following
-        return b""
-
-    def seek(self, place: int) -> int:
-        if place < self._place:
-            self._restarts += 1
-            if self._restarts > self.MAX_RESTARTS:
-                raise DamageError("bomb: too many records longer than their data")
-            self.member = type(self.member)(self.raw, self.at)
-            self.after, self.next, self._left = -1, None, b""
-            self._place = self._since = 0
-        while self._place < place and (chunk := self.pull()):
-            over = self._place - place
-            if over > 0:
-                self._left = chunk[-over:]
-                self._place = place
-        return self._place
-
-    def progress(self) -> None:
-        self._since = 0

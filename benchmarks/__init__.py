@@ -1,0 +1,1 @@
+"""Speed and memory of the stages, beside what the bare libraries need: `python -m benchmarks`."""

@@ -1,0 +1,226 @@
+"""The figures as tables, for the terminal and for `docs/performance.md`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from benchmarks.cases import DOCUMENT_STEPS, MODEL_STEPS
+from benchmarks.floors import FLOORS
+from benchmarks.measure import Cost, Spread
+from benchmarks.stages import Measured, PathRun
+
+_PATH = (*DOCUMENT_STEPS, "tokens")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: the first `words` columns are words, the others figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    words: int = 1
+
+    def rich(self) -> Table:
+        table = Table(title=self.title, title_justify="left", caption_justify="left")
+        for i, name in enumerate(self.columns):
+            table.add_column(name, justify="left" if i < self.words else "right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        marks = ["---" if i < self.words else "--:" for i in range(len(self.columns))]
+        lines = [self.columns, marks, *self.rows]
+        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return "\n\n".join([f"## {self.title}", body, *self.notes]) + "\n"
+
+
+def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
+    rows = []
+    for m in measured:
+        for floor, runs in m.floors.items():
+            stage = [r.cost.cpu_s for r in m.stage]
+            bare = [r.cost.cpu_s for r in runs]
+            ratios = [s / b for s, b in zip(stage, bare, strict=True)]
+            inside = statistics.median(r.units_cpu_s for r in m.stage)
+            rows.append(
+                (
+                    m.name,
+                    FLOORS[floor][1],
+                    _mb(m.text_bytes, 1),
+                    _rates(m.text_bytes, stage),
+                    _rates(m.text_bytes, bare),
+                    _spread(ratios),
+                    f"{inside / statistics.median(bare):.2f}",
+                    _mb(max(r.cost.peak_rss for r in m.stage)),
+                    _mb(max(r.cost.peak_rss for r in runs)),
+                )
+            )
+    return Sheet(
+        "Stages beside their floors",
+        (
+            "step",
+            "floor",
+            "MB",
+            "stage MB/s/core",
+            "floor MB/s/core",
+            "CPU ratio",
+            "units only",
+            "stage peak MB",
+            "floor peak MB",
+        ),
+        tuple(rows),
+        (
+            "MB: text (UTF-8) that the step's work is on; for `perplexity` and `language_model`"
+            " that of the one language with a model, for `wikipedia` wikitext. MB/s/core: by CPU"
+            " seconds of all threads and child processes, reading and writing included, imports"
+            " not. Medians, with the smallest and largest of the repetitions; stage and floor ran"
+            " in turns.",
+            "CPU ratio: all CPU of a step by that of its floor. It holds a fixed part (planning,"
+            " Beam's pipeline, digests of models), which a large corpus does not notice; the next"
+            " column counts the CPU inside work units only. Below 1: the stage does the same work"
+            " in a faster way than the plainest loop.",
+            f"Peak memory: largest process. A process with Beam and all libraries imported has"
+            f" {_mb(base.peak_rss)} MB before it does anything; floors import what they use.",
+        ),
+        words=2,
+    )
+
+
+def where_time_goes(measured: Sequence[Measured]) -> Sheet:
+    medians = {m.name: statistics.median(r.cost.cpu_s for r in m.stage) for m in measured}
+    total = sum(medians[name] for name in _PATH if name in medians)
+    rows = []
+    for m in measured:
+        cpu = medians[m.name]
+        phases = {
+            phase: statistics.median(r.by_phase.get(phase, 0.0) for r in m.stage) / cpu
+            for phase in ("emit", "reduce", "process")
+        }
+        rows.append(
+            (
+                m.name,
+                f"{cpu:.2f}",
+                f"{cpu / total:.0%}" if m.name in _PATH else "",
+                *(f"{share:.0%}" if share else "" for share in phases.values()),
+                f"{max(0.0, 1 - sum(phases.values())):.0%}",
+                f"{m.stage[0].documents_in:,}",
+                f"{m.stage[0].documents_out:,}",
+            )
+        )
+    return Sheet(
+        "Where the time goes",
+        (
+            "step",
+            "CPU s",
+            "share of the path",
+            "emit",
+            "reduce",
+            "process",
+            "outside units",
+            "documents in",
+            "out",
+        ),
+        tuple(rows),
+        (
+            f"The path is {', '.join(_PATH)}: what every document of a crawl goes through."
+            f" {' and '.join(MODEL_STEPS)} are bounded by their settings, whatever the size of the"
+            " corpus, so they have no share in it. Emit, reduce, process: the phases of a step's"
+            " own CPU; outside units: planning, Beam, digests, manifest.",
+        ),
+    )
+
+
+def memory(small: Sequence[Measured], large: PathRun) -> Sheet:
+    rows = []
+    for m in small:
+        if m.name in large.peak_rss:
+            before = max(r.unit_peak_rss for r in m.stage)
+            after = large.peak_rss[m.name]
+            row = (m.name, _mb(before), _mb(after), f"{after / before:.2f}")
+            rows.append(row)
+    return Sheet(
+        "Memory with four times the data",
+        ("step", "peak MB", "with 4x data", "growth"),
+        tuple(rows),
+        (
+            "Peak memory of the largest process that did work units, one worker. The models"
+            " are trained on all of the data given here, which is below the bound of their"
+            " settings; beyond it they do not grow.",
+        ),
+    )
+
+
+def workers(
+    runs: Mapping[int, Sequence[PathRun]], start: Mapping[int, Mapping[str, float]]
+) -> Sheet:
+    numbers = sorted(runs)
+    one, many = numbers[0], numbers[-1]
+    rows = []
+    for step in DOCUMENT_STEPS:
+        seconds = {n: statistics.median(r.wall_s[step] for r in runs[n]) for n in numbers}
+        rows.append(_scaling(step, [seconds[n] for n in numbers], seconds[one] / seconds[many]))
+    totals = {n: statistics.median(r.documents_wall_s for r in runs[n]) for n in numbers}
+    pairs = zip(runs[one], runs[many], strict=True)
+    ratios = [a.documents_wall_s / b.documents_wall_s for a, b in pairs]
+    rows.append(("all", *(f"{totals[n]:.1f}" for n in numbers), _spread(ratios)))
+    size = _mb(runs[one][0].text_bytes_in["url_dedup"], 1)
+    starts = "; ".join(
+        f"{n} worker{'s' if n > 1 else ''}: {s['first_s']:.1f} s from the start of the program to"
+        f" the end of a first step with one document, {s['step_s']:.2f} s for each further step"
+        for n, s in sorted(start.items())
+    )
+    return Sheet(
+        "Workers",
+        ("step", *(f"{n} worker{'s' if n > 1 else ''}, wall s" for n in numbers), "times faster"),
+        tuple(rows),
+        (f"The CommonCrawl path on {size} MB of text. Start-up: {starts}.",),
+    )
+
+
+def _scaling(name: str, seconds: Sequence[float], ratio: float) -> tuple[str, ...]:
+    return (name, *(f"{s:.2f}" for s in seconds), f"{ratio:.2f}")
+
+
+def machine() -> str:
+    """Number of cores, class of CPU, Python: no names, no paths."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores ({cpu_class()}), Python {platform.python_version()}"
+
+
+def cpu_class() -> str:
+    """`x86_64, AMD EPYC`: architecture and family, without the model's number."""
+    family = ""
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        words = re.sub(r"\(\w+\)", "", found[1]).split() if found else []
+        named = [w for w in words if w.isalpha() and w not in ("CPU", "Processor")]
+        family = " ".join(named[:3])
+    except OSError:
+        pass
+    return f"{platform.machine()}{f', {family}' if family else ''}"
+
+
+def _rates(size: int, seconds: Sequence[float]) -> str:
+    return _spread([size / 1e6 / max(s, 1e-3) for s in seconds], 1)
+
+
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    s = Spread.of(values)
+    if s.low == s.high:
+        return f"{s.median:.{digits}f}"
+    return f"{s.median:.{digits}f} ({s.low:.{digits}f}-{s.high:.{digits}f})"
+
+
+def _mb(size: float, digits: int = 0) -> str:
+    return f"{size / 1e6:.{digits}f}"

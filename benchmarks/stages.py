@@ -1,0 +1,153 @@
+"""Measures the stages: each beside its floors, with more data, and with more workers."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.cases import DOCUMENT_STEPS, Case
+from benchmarks.measure import Cost, in_fork, in_new_process
+from stages import registry
+from stages.engine.execute import Engine, Executor
+from stages.engine.manifest import Manifest
+from stages.engine.run import run_step
+from stages.engine.step import Step
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One run of a step in one process. `by_phase`: CPU seconds inside work units."""
+
+    cost: Cost
+    documents_in: int
+    documents_out: int
+    by_phase: dict[str, float]
+    unit_peak_rss: int
+
+    @property
+    def units_cpu_s(self) -> float:
+        return sum(self.by_phase.values())
+
+
+@dataclass(frozen=True)
+class FloorRun:
+    cost: Cost
+    documents: int
+    text_bytes: int
+
+
+@dataclass
+class Measured:
+    """The repeated runs of a step and of its floors; run i of the one went beside run i of the
+    others."""
+
+    name: str
+    stage: list[StageRun] = field(default_factory=list)
+    floors: dict[str, list[FloorRun]] = field(default_factory=dict)
+
+    @property
+    def text_bytes(self) -> int:
+        """Text that the step's work is on, as the first floor counted it."""
+        return next(iter(self.floors.values()))[0].text_bytes
+
+
+@dataclass(frozen=True)
+class PathRun:
+    """Steps run one after another by one executor: wall seconds and peak memory by step."""
+
+    workers: int
+    wall_s: dict[str, float]
+    peak_rss: dict[str, int]
+    text_bytes_in: dict[str, int]
+
+    @property
+    def documents_wall_s(self) -> float:
+        return sum(self.wall_s[name] for name in DOCUMENT_STEPS)
+
+
+def import_everything() -> None:
+    """Imports what stages import, so that the forks that are measured do not."""
+    import apache_beam  # noqa: F401
+    import fasttext  # noqa: F401
+    import kenlm  # noqa: F401
+    import kitoken  # noqa: F401
+    import sentencepiece  # noqa: F401
+    from apache_beam.runners.portability.fn_api_runner import fn_runner  # noqa: F401
+
+    from stages.engine import transforms  # noqa: F401
+
+    for name in registry.STAGES:
+        registry.stage_class(name)
+
+
+def baseline() -> Cost:
+    """A process with everything imported that does nothing."""
+    return in_fork(lambda: None)[1]
+
+
+def beside_floors(found: Sequence[Case], repeats: int, say: Say) -> list[Measured]:
+    """Each case `repeats` times, in turns with its floors. Raises MeasureError."""
+    return [_beside_floors(case, repeats, say) for case in found]
+
+
+def _beside_floors(case: Case, repeats: int, say: Say) -> Measured:
+    measured = Measured(case.name, floors={name: [] for name in case.floors})
+    for i in range(repeats):
+        say(f"{case.name}: {i + 1} of {repeats}")
+        measured.stage.append(run_stage(case.step))
+        for name, runs in measured.floors.items():
+            runs.append(run_floor(case, name))
+    return measured
+
+
+def run_stage(step: Step) -> StageRun:
+    """Runs a step anew, alone in a process, without worker processes."""
+    shutil.rmtree(step.output, ignore_errors=True)
+    manifest, cost = in_fork(lambda: run_step(step).manifest)
+    return StageRun(
+        cost,
+        manifest.counts.documents_in,
+        manifest.counts.documents_out,
+        manifest.run["cpu_s_by_phase"],
+        manifest.run["peak_rss"],
+    )
+
+
+def run_floor(case: Case, floor: str) -> FloorRun:
+    """Runs a floor in a new process with no more than its own imports."""
+    import orjson
+
+    out = f"{case.step.output}.floor"
+    arguments = orjson.dumps(case.floor_arguments(floor, out)).decode()
+    answer = in_new_process("benchmarks.floors", floor, arguments)
+    shutil.rmtree(out)
+    return FloorRun(Cost(**answer["cost"]), answer["documents"], answer["text_bytes"])
+
+
+def run_path(found: Sequence[Case], workers: int) -> PathRun:
+    """Runs steps one after another with an executor, as the `corpus` command does."""
+
+    def run() -> dict[str, Manifest]:
+        done = {}
+        with Executor(Engine(workers=workers)) as executor:
+            for case in found:
+                shutil.rmtree(case.step.output, ignore_errors=True)
+                done[case.name] = run_step(case.step, executor).manifest
+        return done
+
+    manifests, _ = in_fork(run)
+
+    def figure(name: str) -> dict[str, Any]:
+        return {step: m.run[name] for step, m in manifests.items()}
+
+    sizes = {step: m.counts.text_bytes_in for step, m in manifests.items()}
+    return PathRun(workers, figure("wall_s"), figure("peak_rss"), sizes)
+
+
+def to_stderr(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
