@@ -24,7 +24,6 @@ from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Layout, Port, Stage, Step, plain
 
-
 # An output or input that cannot be what it was given as; other OSErrors befall good arguments.
 _WRONG_PLACE = (
     FileNotFoundError,

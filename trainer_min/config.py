@@ -139,10 +139,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seq_len": 128,
         "batch": 16,
         "micro_batch": 8,
-        "steps": 50,
-        "warmup": 5,
+        "steps": 40,
+        "warmup": 4,
         "lr": 4e-3,
-        "save_every": 25,
+        "save_every": 20,
         "eval_sequences": 8,
     },
 }

@@ -7,6 +7,7 @@ parameters' type.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -132,7 +133,8 @@ class Block(nn.Module):
             x,
             turn,
             use_reentrant=False,
-            context_fn=lambda: create_selective_checkpoint_contexts(_keep_expensive),
+            # A partial: torch.compile cannot look into a lambda here.
+            context_fn=partial(create_selective_checkpoint_contexts, _keep_expensive),
         )
 
     def layer(self, x: Tensor, turn: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ _TOKEN = re.compile(
     rb"|<mediawiki(?=[\s>])|</mediawiki"
 )
 _TOKEN_BYTES = 16
+_END_TAG = b"</mediawiki>"
 _TIMESTAMP = re.compile(rb"<timestamp>([^<]{1,40})")
 _HEAD_BYTES = 1 << 16
 
@@ -110,6 +111,7 @@ class PageScanner:
         self._marks: deque[tuple[int, int | None, int]] = deque()
         self._foreign: int | None = None  # position where bytes of the next unit begin
         self._ended = False
+        self._lead = b""  # the unit's first bytes
 
     def _key(self, position: int) -> Key:
         while len(self._marks) > 1 and self._marks[1][0] <= position:
@@ -136,6 +138,8 @@ class PageScanner:
             self._marks.append((position, item.stream, item.at))
         if not item.own and self._foreign is None:
             self._foreign = position
+        if len(self._lead) < _TOKEN_BYTES:
+            self._lead += item.data[:_TOKEN_BYTES]
         self._buffer += item.data
         return True
 
@@ -224,7 +228,9 @@ class PageScanner:
 
     def _at_end(self, pages: int) -> Iterator[Broken]:
         read_nothing = not self._marks and not self._first
-        if self._foreign is not None or self._ended or read_nothing:
+        # The end tag may have begun in the last stream of the unit before.
+        rest = not self._first and not pages and _END_TAG.endswith(self._lead.strip())
+        if self._foreign is not None or self._ended or read_nothing or rest:
             return
         end = self._key(self._base + len(self._buffer))
         if self._rooted:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from stages.outcomes import Bad, Document, Outcome, Rejected, Tally
 from stages.wikipedia import WikipediaReader, WikipediaSettings
 
-HEADER = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="en">
+_HEADER = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" xml:lang="en">
   <siteinfo>
     <sitename>Wikipedia</sitename>
     <dbname>{dbname}</dbname>
@@ -25,7 +25,7 @@ HEADER = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version
 
 
 def header(dbname: str = "enwiki") -> str:
-    return HEADER.format(dbname=dbname)
+    return _HEADER.format(dbname=dbname)
 
 
 def revision(
