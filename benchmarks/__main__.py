@@ -54,11 +54,14 @@ def main() -> int:
         except MeasureError as error:
             print(f"failed: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 1
     about = (
         f"{sheets.machine()}. Data: {raw.name}, {len(raw.wet.small)} WET files, for four times"
         f" the data {len(raw.wet.large)}{' (copies)' if raw.wet.copied else ''}."
-        f" {options.repeats} repetitions. Others used {load:.1f} cores when it began;"
-        f" it took {time.perf_counter() - started:.0f} s."
+        f" {options.repeats} repetitions, {options.path_repeats} by workers."
+        f" {sheets.load(load)}. It took {time.perf_counter() - started:.0f} s."
     )
     show(found, about)
     if options.write:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import resource
 import statistics
 import subprocess
@@ -64,11 +63,14 @@ def peak_rss() -> int:
 
 def costed(call: Callable[[], T]) -> tuple[T, Cost]:
     """Runs `call` in this process; CPU seconds are those of all its threads and children."""
-    wall, before = time.perf_counter(), os.times()
+    wall, cpu = time.perf_counter(), _cpu_seconds()
     value = call()
-    after = os.times()
-    cpu = sum(after[:4]) - sum(before[:4])
-    return value, Cost(cpu, time.perf_counter() - wall, peak_rss())
+    return value, Cost(_cpu_seconds() - cpu, time.perf_counter() - wall, peak_rss())
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def in_fork(call: Callable[[], T]) -> tuple[T, Cost]:

@@ -17,6 +17,8 @@ from benchmarks.floors import FLOORS
 from benchmarks.measure import Cost, Spread
 from benchmarks.stages import Measured, PathRun
 
+# Load average below which a machine counts as idle.
+_QUIET = 0.5
 _PATH = (*DOCUMENT_STEPS, "tokens")
 
 
@@ -86,10 +88,12 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             " seconds of all threads and child processes, reading and writing included, imports"
             " not. Medians, with the smallest and largest of the repetitions; stage and floor ran"
             " in turns.",
+            *(f"Not the same documents: {m.disagreement}." for m in measured if m.disagreement),
             "CPU ratio: all CPU of a step by that of its floor. It holds a fixed part (planning,"
             " Beam's pipeline, digests of models), which a large corpus does not notice; the next"
-            " column counts the CPU inside work units only. Below 1: the stage does the same work"
-            " in a faster way than the plainest loop.",
+            " column counts the CPU inside work units only. Below 1: the stage does the work in a"
+            " faster way than the plainest loop. `tokenizer` and `tokens` also compare the fast"
+            " encoder with SentencePiece (200 documents, and 20 of each unit).",
             f"Peak memory: largest process. A process with Beam and all libraries imported has"
             f" {_mb(base.peak_rss)} MB before it does anything; floors import what they use.",
         ),
@@ -190,6 +194,16 @@ def workers(
 
 def _scaling(name: str, seconds: Sequence[float], ratio: float) -> tuple[str, ...]:
     return (name, *(f"{s:.2f}" for s in seconds), f"{ratio:.2f}")
+
+
+def load(average: float) -> str:
+    """What the load of the machine before the first measurement means for the figures."""
+    if average < _QUIET:
+        return f"Load average before: {average:.1f}"
+    return (
+        f"Load average before: {average:.1f}, so others used the cores: wall seconds and the"
+        " gain by workers are worth little, CPU seconds are somewhat too high"
+    )
 
 
 def machine() -> str:

@@ -55,6 +55,15 @@ class Measured:
         """Text that the step's work is on, as the first floor counted it."""
         return next(iter(self.floors.values()))[0].text_bytes
 
+    @property
+    def disagreement(self) -> str:
+        """Empty where stage and floors met the same number of documents."""
+        met = {name: runs[0].documents for name, runs in self.floors.items()}
+        if set(met.values()) == {self.stage[0].documents_in}:
+            return ""
+        others = ", ".join(f"{n:,} in {name}" for name, n in met.items())
+        return f"{self.name}: {self.stage[0].documents_in:,} documents in the stage, {others}"
+
 
 @dataclass(frozen=True)
 class PathRun:

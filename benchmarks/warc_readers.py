@@ -1,6 +1,6 @@
 """WARC readers on the same files: speed, share of the whole extraction, and conduct on damage.
 
-    python benchmarks/warc_readers.py [FOLDER]
+    python -m benchmarks.warc_readers [FOLDER]
 
 FOLDER holds `wet`, `warc` and `fixtures` (by default that of the tests). Each figure is the best of
 three runs in this process; MB are decompressed payload bytes.

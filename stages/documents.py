@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -126,8 +128,18 @@ class Counts:
         return ""
 
 
-def _size(batch: pa.RecordBatch) -> int:
-    return int(batch.nbytes)
+def _ends(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Bytes of text and binary values up to and with each row."""
+    sizes = np.zeros(batch.num_rows, dtype=np.int64)
+    for column in batch.columns:
+        if _is_variable(column.type):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+    return np.cumsum(sizes)
+
+
+def _is_variable(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
+    return any(test(kind) for test in (*tests, pa.types.is_large_binary))
 
 
 class TableFile:
@@ -157,18 +169,26 @@ class TableFile:
             self.abort(error)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if not batch.num_rows:
-            return
+        """A row group ends with the row that fills it, wherever that row lies in its batch."""
         self.rows += batch.num_rows
-        self._pending.append(batch)
-        self._pending_rows += batch.num_rows
-        self._pending_bytes += _size(batch)
-        if self._pending_rows >= ROW_GROUP_DOCUMENTS or self._pending_bytes >= ROW_GROUP_BYTES:
-            self._flush()
+        ends = _ends(batch)
+        start = 0
+        while start < batch.num_rows:
+            before = int(ends[start - 1]) if start else 0
+            full = int(np.searchsorted(ends, before + ROW_GROUP_BYTES - self._pending_bytes)) + 1
+            end = min(batch.num_rows, full, start + ROW_GROUP_DOCUMENTS - self._pending_rows)
+            end = max(end, start + 1)
+            self._pending.append(batch.slice(start, end - start))
+            self._pending_rows += end - start
+            self._pending_bytes += int(ends[end - 1]) - before
+            if self._pending_rows >= ROW_GROUP_DOCUMENTS or self._pending_bytes >= ROW_GROUP_BYTES:
+                self._flush()
+            start = end
 
     def _flush(self) -> None:
         if self._pending:
-            table = pa.Table.from_batches(self._pending, schema=self.schema)
+            # In one chunk, because the ends of chunks would end pages too.
+            table = pa.Table.from_batches(self._pending, schema=self.schema).combine_chunks()
             self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
 
@@ -402,7 +422,7 @@ def part_facts(path: str) -> PartFacts:
     with files.open_read(path) as handle:
         try:
             parquet = pq.ParquetFile(handle)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise pa.ArrowInvalid(f"{path} is no readable Parquet file: {error}") from error
         lacking = [
             c.name for c in SCHEMA if not c.nullable and c.name not in parquet.schema_arrow.names

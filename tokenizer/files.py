@@ -32,7 +32,7 @@ class AtomicFile:
     """Writes to a temporary name beside `url`; `commit` gives it its name, `discard` removes it.
 
     As a context manager it commits at the end, and discards when the block raises. A killed process
-    leaves at most a `*.tmp-*` file, never a short one under the final name.
+    leaves at most a `.tmp-*` file, never a short one under the final name.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
@@ -41,7 +41,8 @@ class AtomicFile:
         if parent:
             self.fs.makedirs(parent, exist_ok=True)
         # Two attempts at one unit may run on different hosts, so a process id is not enough.
-        self._temporary = f"{self.path}.tmp-{uuid.uuid4().hex}"
+        self._temporary = f"{parent}/" if parent else ""
+        self._temporary += f".tmp-{uuid.uuid4().hex}"
         self.stream: BinaryIO = self.fs.open(self._temporary, "wb")
 
     def finish(self) -> None:

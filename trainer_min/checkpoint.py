@@ -87,8 +87,8 @@ def save(
         dcp.save(_state(model, optimizer, fresh=False), checkpoint_id=partial)
     except (OSError, CheckpointException) as error:
         raise RunError(
-            f"{partial}: the checkpoint of step {step} could not be written ({_cause(error)}); "
-            "those before it are whole"
+            f"{partial}: the checkpoint of step {step} could not be written ({_cause(error)}; "
+            f"{shutil.disk_usage(folder).free >> 20} MiB free there); those before it are whole"
         ) from error
     if world.first:
         write_atomically(partial / _FACTS, json.dumps({"step": step, "facts": facts}, indent=1))

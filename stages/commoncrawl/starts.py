@@ -17,10 +17,12 @@ MAX_START = 2 * MAX_LINE
 _WARC = rb"WARC/\d{1,2}\.\d{1,3}[ \t]*\r?\n[!-9;-~]{1,128}[ \t]*:"
 # `URL IP date type length`, or version 2 with five more fields before the length. The length is
 # checked later: a record with a bad one is a bad record, not garbage.
-_ARC = (
-    rb"[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\r\n]{1,%d} [0-9A-Fa-f.:]{3,45} \d{12,18}"
-    rb" [^ \r\n]{0,256}(?: [^ \r\n]{1,1024}){1,6}[ \t]*\r?\n" % MAX_LINE
+_ARC_FIELDS = (
+    rb" [0-9A-Fa-f.:]{3,45} \d{12,18} [^ \r\n]{0,256}(?: [^ \r\n]{1,1024}){1,6}[ \t]*\r?\n"
 )
+_ARC = rb"[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\r\n]{1,%d}" % MAX_LINE + _ARC_FIELDS
+# Not every writer ends a record with a line. URLs with spaces are then found by the chain only.
+_ARC_NEXT = rb"^" + _ARC + rb"|(?:https?://|ftp://|dns:)[^\s]{1,2048}" + _ARC_FIELDS
 _RECORD_START = re.compile(rb"\s*(?:" + _WARC + rb"|" + _ARC + rb")")
 
 
@@ -32,9 +34,9 @@ class Starts(NamedTuple):
 
 
 WARC_START = Starts(re.compile(_WARC), re.compile(_WARC))
-ARC_START = Starts(re.compile(_ARC), re.compile(rb"^" + _ARC, re.MULTILINE))
+ARC_START = Starts(re.compile(_ARC), re.compile(_ARC_NEXT, re.MULTILINE))
 ANY_START = Starts(
-    re.compile(_WARC + rb"|" + _ARC), re.compile(_WARC + rb"|^" + _ARC, re.MULTILINE)
+    re.compile(_WARC + rb"|" + _ARC), re.compile(_WARC + rb"|" + _ARC_NEXT, re.MULTILINE)
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from stages.wikipedia.markup import BREAK, SUB_CLOSE, SUB_OPEN, SUP_CLOSE, SUP_OPEN
+from stages.wikipedia.markup import BREAK, SUB_CLOSE, SUB_OPEN, SUP_CLOSE, SUP_OPEN, VOID
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -19,18 +19,19 @@ _TO_SUB = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊
 _RAISED = re.compile(r"[-+−]?[0-9n]{1,12}[-+−]?")
 _LOWERED = re.compile(r"[0-9+−=()-]{1,12}")
 
-# What dropped templates leave behind: "( ; born 1900)", "()", "word ,".
-_OPEN_GAP = re.compile(r"([(（\[]) ?(?:[,;:،] ?)+")
-_CLOSE_GAP = re.compile(r" ?(?:[,;:] ?)+([)）])")
-_EMPTY_LABEL = re.compile(r"(?<=[(;,])[^();:,]{1,30}: ?(?=[;,])")
-_EMPTY_PAIR = re.compile(r" ?(?:\( ?\)|（ ?）|\[ ?\])")
-_AFTER_OPEN = re.compile(r"([(（]) ")
-_BEFORE_CLOSE = re.compile(r" ([)）])")
-_BEFORE_STOP = re.compile(r"(?<=[^\s.,]) ([,.])(?=\s|$)")
-_EMPTY_QUOTES = re.compile(r" ?(?:« ?»|„ ?“|“ ?”|\"\")")
+# What is left around a hole: "( ; born 1900)", "()", "word ,". Only there, for "f()" is text.
+_V = VOID
+_HOLE_RUN = re.compile(f"{_V}{{2,}}")
+_EMPTY_LABEL = re.compile(f"(?<=[(;,])[^();:,{_V}]{{1,30}}: ?{_V} ?(?=[;,])")
+_EMPTY_PAIR = re.compile(f" ?[(（\\[][ ,;:{_V}]{{0,20}}{_V}[ ,;:{_V}]{{0,20}}[)）\\]]")
+_EMPTY_QUOTES = re.compile(f' ?(?:« ?{_V} ?»|[„“] ?{_V} ?[“”]|"{_V}")')
+_OPEN_GAP = re.compile(f"([(（])[ ,;:]{{0,9}}{_V}[ ,;:{_V}]{{0,20}}")
+_CLOSE_GAP = re.compile(f"[ ,;:{_V}]{{0,20}}{_V}[ ,;:]{{0,9}}([)）])")
+_BEFORE_STOP = re.compile(f" ?{_V} ?(?=[,.](?: |$))")
+_WORD = re.compile(r"[^\W_]|[^\x00-\x7f]")
+_EDGE = " \t" + VOID
 _BLANK_LINES = re.compile(r"\n{3,}")
 _LIST = re.compile(r"[*#:;]+")
-_WORD = re.compile(r"[^\W_]|[^\x00-\x7f]")
 _RULE = re.compile(r"-{4,}")
 
 
@@ -41,7 +42,7 @@ def finish(text: str, headings: bool, list_marker: str, keep_urls: bool) -> str:
         if "''" in line:
             line = resolve_quotes(line)
         if "://" in line and not keep_urls:
-            line = _URL.sub("", line)
+            line = _URL.sub(VOID, line)
         if "&" in line:
             line = _ENTITY.sub(lambda match: html.unescape(match.group()), line).replace("\n", " ")
         level, line = _heading(line)
@@ -53,7 +54,7 @@ def finish(text: str, headings: bool, list_marker: str, keep_urls: bool) -> str:
 
 
 def _heading(line: str) -> tuple[int, str]:
-    stripped = line.strip()
+    stripped = line.strip(_EDGE)
     if not stripped.startswith("=") or len(stripped) < 3:
         return 0, line
     front = len(stripped) - len(stripped.lstrip("="))
@@ -63,7 +64,7 @@ def _heading(line: str) -> tuple[int, str]:
 
 
 def _body_lines(line: str, list_marker: str) -> list[str]:
-    line = line.strip()
+    line = line.strip(_EDGE)
     if line.startswith("|") or line in ("{|", "|}"):
         return []  # a row of a table or template that was never closed
     if _RULE.match(line):
@@ -74,8 +75,7 @@ def _body_lines(line: str, list_marker: str) -> list[str]:
         line = line[found.end() :]
         marker = list_marker if found.group()[-1] in "*#" else ""
     parts = [_squeeze(part) for part in line.split(BREAK)]
-    # Punctuation alone is what a dropped citation or template leaves of its line.
-    parts = [part for part in parts if _WORD.search(part)]
+    parts = [part for part in parts if part]
     if not parts:
         return [] if found is not None else [""]
     parts[0] = marker + parts[0]
@@ -91,17 +91,16 @@ def _squeeze(line: str) -> str:
     if not line.isascii():
         line = _INVISIBLE.sub("", line)
     line = " ".join(line.split())  # all white space, no-break spaces included
-    if "(" in line or "[" in line or "（" in line:
-        if ": ;" in line or ":;" in line or ": ," in line:
-            line = _EMPTY_LABEL.sub("", line)
-        line = _CLOSE_GAP.sub(r"\1", _OPEN_GAP.sub(r"\1", line))
-        line = _BEFORE_CLOSE.sub(r"\1", _AFTER_OPEN.sub(r"\1", line))
-        line = _EMPTY_PAIR.sub("", line)
-    if '"' in line or "« " in line or "„ " in line or "“" in line:
-        line = _EMPTY_QUOTES.sub("", line)
-    if " ," in line or " ." in line:
-        line = _BEFORE_STOP.sub(r"\1", line)
-    return line.strip()
+    return _close_holes(line) if VOID in line else line
+
+
+def _close_holes(line: str) -> str:
+    line = _EMPTY_LABEL.sub(VOID, _HOLE_RUN.sub(VOID, line))
+    line = _EMPTY_QUOTES.sub(VOID, _EMPTY_PAIR.sub("", line))
+    line = _CLOSE_GAP.sub(r"\1", _OPEN_GAP.sub(r"\1", line))
+    line = _BEFORE_STOP.sub("", line).replace(VOID, "")
+    # Punctuation alone is what a dropped citation leaves of its line.
+    return " ".join(line.split()) if _WORD.search(line) else ""
 
 
 def _superscript(match: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ STASH_OPEN, STASH_CLOSE = "\x01", "\x02"
 SUP_OPEN, SUP_CLOSE, SUB_OPEN, SUB_CLOSE = "\x03", "\x04", "\x05", "\x06"
 EQUALS = "\x07"
 BREAK = "\x08"
+VOID = "\x0e"  # where something was dropped
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
 _STASHED = re.compile(f"{STASH_OPEN}(\\d{{1,9}}){STASH_CLOSE}")
 
@@ -127,7 +128,7 @@ def strip_tags(text: str, stash: Stash, keep_math: bool, keep_code: bool) -> str
                 position = end_tag.end() if end_tag else position
         elif name in _DROPPED or name in _MATH or name in _CODE or name == "nowiki":
             if slash or attributes.endswith("/"):
-                out.append(stash.put("") if name == "nowiki" else "")
+                out.append(stash.put("") if name == "nowiki" else VOID)
                 continue
             end_tag = closers.find(name, position)
             if end_tag is None or (name == "ref" and _runs_away(text, position, end_tag.start())):
@@ -140,6 +141,8 @@ def strip_tags(text: str, stash: Stash, keep_math: bool, keep_code: bool) -> str
                 out.append(stash.put(f"${' '.join(content.split())}$"))
             elif name in _CODE and keep_code:
                 out.append("\n" + stash.put(content.strip("\n")) + "\n")
+            else:
+                out.append(VOID)
         else:
             out.append(tag.group())
     out.append(text[position:])

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from stages.wikipedia import lines
-from stages.wikipedia.markup import EQUALS, Stash, clean, strip_tags
+from stages.wikipedia.markup import EQUALS, VOID, Stash, clean, strip_tags
 from stages.wikipedia.namespaces import (
     CATEGORY_PREFIXES,
     FILE_PREFIXES,
@@ -28,6 +28,7 @@ from stages.wikipedia.templates import TemplateRegistry
 _MAX_DEPTH = 100
 _TOO_DEEP = "(nested too deep)"
 _NAME_CHARS = 200
+_EDGE = " \t\n" + VOID
 
 _TEMPLATE, _LINK, _TABLE, _URL = range(4)
 _TOKEN = re.compile(
@@ -174,6 +175,7 @@ class _Run:
                 frame.args[-1].extend(_flat(inner))
             value = self._value(frame) if depth <= _MAX_DEPTH else None
             if not value:
+                self._append(VOID, stack, out, open_kinds)
                 # Templates inside something that leaves nothing are no loss of their own.
                 del self.dropped[frame.seen :]
                 if value is None:
@@ -202,13 +204,13 @@ class _Run:
         if frame.kind == _TABLE:
             return ""
         if frame.kind == _URL:
-            return "".join(frame.args[0]).strip()
+            return "".join(frame.args[0]).strip(_EDGE)
         if frame.kind == _LINK:
             return self._link(frame.joined())
         return self._template(frame)
 
     def _link(self, args: list[str]) -> str:
-        target = args[0].strip()
+        target = args[0].strip(_EDGE)
         shown = "|".join(args[1:]).strip(" \t")
         if target.startswith(":"):
             target = target[1:].lstrip()
@@ -222,7 +224,7 @@ class _Run:
 
     @staticmethod
     def _name(frame: _Frame) -> str:
-        name = "".join(frame.args[0]).replace(EQUALS, "=")
+        name = "".join(frame.args[0]).replace(EQUALS, "=").replace(VOID, "")
         name = _SUBST.sub("", " ".join(name.replace("_", " ").split()), count=1)
         return name[:_NAME_CHARS]
 
@@ -269,10 +271,10 @@ def _arguments(args: list[list[str]]) -> dict[str, str]:
         text = "".join(pieces)
         name, equals, value = text.partition("=")
         if equals:
-            values[name.strip().casefold()] = value.strip().replace(EQUALS, "=")
+            values[name.strip(_EDGE).casefold()] = value.strip(_EDGE).replace(EQUALS, "=")
         else:
             position += 1
-            values[str(position)] = text.strip().replace(EQUALS, "=")
+            values[str(position)] = text.strip(_EDGE).replace(EQUALS, "=")
     return values
 
 

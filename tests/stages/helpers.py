@@ -10,19 +10,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import orjson
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from pydantic import Field
 
 from stages import registry
-from stages.documents import SCHEMA, PartWriter
+from stages.documents import SCHEMA, Counts, PartWriter
 from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.rules import RuleStage
 from stages.engine.source import SourceStage
-from stages.engine.step import Record, Settings, Step
+from stages.engine.step import Record, Settings, ShuffleStage, Step
 from stages.engine.units import WorkUnit
 from stages.outcomes import Bad, Document, Outcome, Reject, Rejected, Skipped, Tally
 
@@ -219,12 +219,6 @@ class Toy(RuleStage[ToySettings]):
         return {key for p in unit.pieces for key in pq.read_table(p.path)["id"].to_pylist()}
 
 
-@pytest.fixture
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the toy stages known; executors made in the test inherit that."""
-    register(lambda name, where: monkeypatch.setitem(registry.STAGES, name, where))
-
-
 def register(put: Any = registry.STAGES.__setitem__) -> None:
     put("toy", f"{__name__}:Toy")
     put("toy_source", f"{__name__}:ToySource")
@@ -248,6 +242,32 @@ def toy_input(tmp: Path, units: int = 6, documents: int = 5) -> str:
             for u in range(units)
         ],
     )
+
+
+def shuffle(step: Step) -> dict[str, Any]:
+    """Runs a shuffle stage's phases in plain Python: what a runner does, without a runner.
+
+    Returns the sum of the units' counts.
+    """
+    stage = registry.create(step)
+    assert isinstance(stage, ShuffleStage)
+    quiet = Reporter(None)
+    units = stage.units()
+    keyed: dict[str, list[Any]] = {}
+    for unit in reversed(units):
+        for key, value in stage.emit(unit, quiet).emitted:
+            keyed.setdefault(key, []).append(value)
+    back: dict[int, list[Any]] = {unit.index: [] for unit in units}
+    for key, values in keyed.items():
+        for index, value in stage.reduce(key, sorted(values, key=orjson.dumps), quiet).emitted:
+            back[index].append(value)
+    counts = Counts()
+    for unit in units:
+        values = sorted(back[unit.index], key=orjson.dumps)
+        record = stage.process_with(unit, values, quiet)
+        assert record.counts.imbalance() == ""
+        counts.add(record.counts)
+    return counts.to_json()
 
 
 def write_documents(

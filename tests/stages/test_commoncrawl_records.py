@@ -11,9 +11,10 @@ from fastwarc.stream_io import Lz4Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
+from warcio.statusandheaders import StatusAndHeadersParser
 
 from stages.commoncrawl import FAULTS, Settings
-from stages.commoncrawl.records import Fault, RawRecord, iter_records
+from stages.commoncrawl.records import Fault, RawRecord, header_fields, iter_records
 from tests.data_paths import SHARED_DATA, needs_shared_data
 
 SETTINGS = Settings()
@@ -116,6 +117,23 @@ def test_headers_by_name_not_position() -> None:
     assert record.headers["x-latin"] == "café"
 
 
+HEADER_LINE = st.text("AWa-: ;<>=1\t\r\n\x0b\x00\x7fé", max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(HEADER_LINE, max_size=5), st.sampled_from(["\r\n", "\n"]))
+def test_both_header_parsers_agree(lines: list[str], newline: str) -> None:
+    block = newline.join(["WARC/1.0", *(f"X{line}" for line in lines), "", ""]).encode("latin-1")
+    fields = StatusAndHeadersParser([], verify=False).parse(io.BytesIO(block)).headers
+    assert header_fields(block) == {name.lower(): value for name, value in reversed(fields)}
+
+
+def test_header_longer_than_fastwarc_accepts() -> None:
+    record = warc(1, b"one", X_Long="x" * 40_000)
+    assert payloads(record) == [b"one"]
+    assert len(header_fields(record[: record.index(b"\r\n\r\n") + 4])["x-long"]) == 40_000
+
+
 def test_line_feeds_alone_and_missing_separators() -> None:
     loose = warc(1, b"one", newline=b"\n") + warc(2, b"two").rstrip() + warc(3, b"three")
     assert payloads(loose) == [b"one", b"two", b"three"]
@@ -162,6 +180,13 @@ def test_arc_line_that_ends_in_strange_space() -> None:
     line = "http://e.org/ 1.2.3.4 20080430204825 text/html \u00a0\n".encode()
     assert payloads(arc(1, b"one") + line + arc(3, b"three")) == [b"one", b"three"]
     assert [word for _, word in faults(arc(1) + line + arc(3))] == ["header"]
+
+
+def test_arc_records_without_separators_are_found_again() -> None:
+    parts = [arc(n, b"\x00\xff" * 50 * n).rstrip(b"\n") for n in range(1, 5)]
+    assert len(payloads(b"".join(parts))) == 4
+    parts[1] = arc(2, b"B" * 60, length=7).rstrip(b"\n")
+    assert len(payloads(b"".join(parts))) == 3 and len(faults(b"".join(parts))) == 1
 
 
 def test_garbage_between_records() -> None:
@@ -289,6 +314,7 @@ LARGE = [
     + gzip.compress(RECORDS[2]),
     RECORDS[0] + b"garbage" + warc(7, b"x" * 99, length=9) + RECORDS[2] + RECORDS[3][:-100],
     b"".join(arc(n, b"<p>" * 50 * n) + b"\n" for n in range(5)),
+    b"".join(arc(n, b"<p>" * 50 * n).rstrip(b"\n") for n in range(1, 5)),
     b"junk" + LAYOUTS["gzip per record"] + b"\0\0\0",
     # An archive inside a record, as it is found in stored (not compressible) gzip blocks.
     gzip.compress(RECORDS[0]) + gzip.compress(warc(9, NESTED), 0) + gzip.compress(RECORDS[1]),

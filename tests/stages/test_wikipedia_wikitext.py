@@ -168,6 +168,9 @@ def test_quotes_follow_mediawikis_rule_for_apostrophes(line: str, expected: str)
         ("Roma (AFI: {{IPA|x}}; in latino: Roma)", "Roma (in latino: Roma)"),
         ("Nom (en allemand : {{unknown}}) est", "Nom (en allemand) est"),
         ("A word {{unknown}}, then {{unknown}}.", "A word, then."),
+        ("a ''{{unknown}}'' b '''''{{unknown}}''''' c ''d''", "a b c d"),
+        ("* {{cite book|x}}.\n* item", "- item"),
+        ("call f() or g(), a[] . b", "call f() or g(), a[] . b"),
         ("a  b\u00a0c\u200bd\u00ade", "a b cde"),
     ],
 )

@@ -1,0 +1,323 @@
+"""The benchmarks measure the same work twice: here their counts are checked, never their times."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import json
+import os
+import random
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from warcio.warcwriter import WARCWriter
+
+from benchmarks import data, floors, sheets, stages
+from benchmarks.cases import Case, cases
+from benchmarks.measure import Cost, MeasureError, Spread, in_fork, in_new_process, peak_rss
+from benchmarks.stages import FloorRun, Measured, PathRun, StageRun
+from stages.ccnet_text import line_hash, normalise_for_language_model
+from stages.language_model.kenlm_tools import ToolsMissingError, find_tools
+
+PAGES = 24
+SENTENCE = (
+    "the old house stood near a quiet river where children played after school and their mother"
+    " called them home when it was time for dinner because rain had begun to fall on every roof"
+)
+
+
+def write_wet(path: Path, seed: int) -> None:
+    choose = random.Random(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        writer = WARCWriter(stream, gzip=True)
+        for number in range(PAGES):
+            lines = [" ".join(choose.choices(SENTENCE.split(), k=12)) for _ in range(8)]
+            text = "\n".join([f"Page {number}", *lines, "all rights reserved"])
+            writer.write_record(
+                writer.create_warc_record(
+                    f"http://site{seed}.example/{number}",
+                    "conversion",
+                    payload=BytesIO(text.encode()),
+                    warc_content_type="text/plain",
+                    warc_headers_dict={"WARC-Date": "2020-01-01T00:00:00Z"},
+                )
+            )
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> data.RawData:
+    folder = tmp_path_factory.mktemp("raw")
+    for seed in range(4):
+        write_wet(folder / "wet" / f"{seed}.warc.wet.gz", seed)
+    return data.find(folder, folder / "work")
+
+
+@pytest.fixture(scope="module")
+def measured(raw: data.RawData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
+    """The first steps, measured once with their floors."""
+    stages.import_everything()
+    work = tmp_path_factory.mktemp("work")
+    found = cases(raw, str(work), large=False)[:4]
+    runs = {m.name: m for m in stages.beside_floors(found, 1, lambda _: None)}
+    assert [*runs] == ["commoncrawl", "url_dedup", "document_dedup", "line_dedup"]
+    return runs
+
+
+@pytest.fixture(scope="module")
+def parts(raw: data.RawData, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Documents with a language, as far as floors look at them."""
+    out = tmp_path_factory.mktemp("parts")
+    floors.commoncrawl(list(raw.wet.large), str(out))()
+    found = sorted(out.glob("*.parquet"))
+    for path in found:
+        table = pq.read_table(path)
+        columns = {name: table[name] for name in ("id", "text")}
+        columns |= {n: ["en"] * table.num_rows for n in ("language", "bucket")}
+        columns["perplexity"] = [0.0] * table.num_rows
+        pq.write_table(type(table).from_pydict(columns), path)
+    return [str(path) for path in found]
+
+
+def test_stage_and_floor_meet_the_same_documents(measured: dict[str, Measured]) -> None:
+    assert measured["commoncrawl"].stage[0].documents_in == PAGES
+    for step in measured.values():
+        assert step.disagreement == ""
+        assert step.stage[0].documents_out == PAGES
+        assert step.text_bytes > PAGES * 300
+        assert step.stage[0].by_phase.keys() <= {"emit", "reduce", "process"}
+        assert step.stage[0].unit_peak_rss <= step.stage[0].cost.peak_rss
+
+
+def test_other_documents_are_told() -> None:
+    def met(documents: int) -> Measured:
+        cost = Cost(1.0, 1.0, 1)
+        run = StageRun(cost, 10, 9, {"process": 0.5}, 1)
+        return Measured("select", [run], {"select": [FloorRun(cost, documents, 1000)]})
+
+    assert met(10).disagreement == ""
+    assert met(11).disagreement == "select: 10 documents in the stage, 11 in select"
+    notes = sheets.beside_floors([met(11)], Cost(0, 0, 1)).notes
+    assert any("Not the same documents" in note for note in notes)
+
+
+def test_both_token_floors_write_the_same_ids(parts: list[str], tmp_path: Path) -> None:
+    trained = floors.tokenizer(parts, str(tmp_path / "model"))()
+    model = str(tmp_path / "model" / "tokenizer.model")
+    for make, name in (
+        (floors.tokens_sentencepiece, "sentencepiece"),
+        (floors.tokens_kitoken, "kitoken"),
+    ):
+        assert make(parts, model, str(tmp_path / name))() == trained
+    written = [
+        [p.read_bytes() for p in sorted((tmp_path / name).glob("*.bin"))]
+        for name in ("sentencepiece", "kitoken")
+    ]
+    assert len(written[0]) == len(parts)
+    assert written[0] == written[1]
+
+
+def test_model_floors_agree_on_the_language(parts: list[str], tmp_path: Path) -> None:
+    try:
+        find_tools()
+    except ToolsMissingError as error:
+        pytest.skip(str(error))
+    out = tmp_path / "models"
+    trained = floors.language_model(parts, "en", 1000, str(out))()
+    (out / "sp.model").rename(out / "en.sp.model")
+    (out / "arpa.bin").rename(out / "en.arpa.bin")
+    scored = floors.perplexity(parts, str(out), "en", str(tmp_path / "scored"))()
+    assert trained == scored
+    assert trained.documents == 4 * PAGES
+    for path in sorted((tmp_path / "scored").glob("*.parquet")):
+        assert all(score > 1 for score in pq.read_table(path)["perplexity"].to_pylist())
+
+
+def test_floors_normalise_as_the_stages_do() -> None:
+    line = "Élan  “Vital”… 1234 — Ünïcode\tΑΒΓς １"
+    assert floors._model_line()(line) == normalise_for_language_model(line)
+    digest = hashlib.sha1(floors._line_key()(line).encode()).digest()[:8]
+    assert int.from_bytes(digest, "little") == line_hash(line)
+
+
+def test_every_floor_of_a_case_exists(raw: data.RawData) -> None:
+    dumps = data.RawFiles(("a.bz2",), ("a.bz2",), False)
+    found = cases(data.RawData("", raw.wet, dumps), "w", large=False)
+    assert {f for case in found for f in case.floors} == floors.FLOORS.keys()
+
+
+def test_wikipedia_floor_takes_articles_alone(tmp_path: Path) -> None:
+    def page(title: str, ns: int, text: str, more: str = "") -> str:
+        return (
+            f"<page><title>{title}</title><ns>{ns}</ns>{more}"
+            f"<revision><text>{text}</text></revision></page>"
+        )
+
+    xml = (
+        '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">'
+        + page("Kept", 0, "'''Bold''' [[link|word]]")
+        + page("Talk:Not", 1, "talk")
+        + page("Moved", 0, "#REDIRECT [[Kept]]", '<redirect title="Kept"/>')
+        + "</mediawiki>"
+    )
+    dump = tmp_path / "enwiki.xml.bz2"
+    dump.write_bytes(bz2.compress(xml.encode()))
+    work = floors.wikipedia([str(dump)], str(tmp_path / "out"))()
+    assert work == floors.Work(3, len("'''Bold''' [[link|word]]"))
+    (written,) = (tmp_path / "out").glob("*.parquet")
+    assert pq.read_table(written)["text"].to_pylist() == ["Bold word"]
+
+
+def test_path_of_several_workers_does_the_same_work(raw: data.RawData, tmp_path: Path) -> None:
+    stages.import_everything()
+    (case, *_) = cases(raw, str(tmp_path / "out"), large=True)
+    run = stages.run_path([case], 2)
+    assert run.workers == 2
+    assert run.text_bytes_in["commoncrawl"] > 4 * PAGES * 300
+    assert len(list(Path(case.step.output).glob("part-*.parquet"))) >= 1
+
+
+def test_start_up_runs_two_steps(tmp_path: Path) -> None:
+    seconds = in_new_process("benchmarks.start_up", str(tmp_path / "work"), "1")
+    assert seconds["first_s"] > seconds["step_s"] > 0
+    assert (tmp_path / "work" / "second" / "_MANIFEST.json").exists()
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def test_a_quarter_of_many_files_and_copies_of_few(tmp_path: Path, raw: data.RawData) -> None:
+    assert (len(raw.wet.small), len(raw.wet.large), raw.wet.copied) == (1, 4, False)
+    assert set(raw.wet.small) < set(raw.wet.large)
+    few = data.sized([Path(raw.wet.small[0])], tmp_path)
+    assert (len(few.small), len(few.large), few.copied) == (1, 4, True)
+    contents = {Path(path).read_bytes() for path in (*few.small, *few.large)}
+    assert len(contents) == 1
+    assert len({*few.small, *few.large}) == 5
+
+
+def test_small_test_files_beside_the_data_are_left_out(tmp_path: Path) -> None:
+    for name, size in (("wet/a", 900), ("wet/b", 900), ("fixtures/c", 1000)):
+        path = tmp_path / f"{name}.wet.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * size)
+    found = data.find(tmp_path, tmp_path / "work")
+    assert [Path(path).name for path in found.wet.small] == ["a.wet.gz", "b.wet.gz"]
+    assert found.wikipedia is None
+
+
+def test_a_folder_without_wet_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no WET file"):
+        data.find(tmp_path, tmp_path / "work")
+
+
+# -- measuring ------------------------------------------------------------------------------------
+
+
+def test_fork_gives_value_and_its_own_memory() -> None:
+    (length, inside), cost = in_fork(lambda: (len(bytearray(200 << 20)), peak_rss()))
+    assert length == 200 << 20
+    assert cost.peak_rss >= inside > 200 << 20
+    assert in_fork(lambda: None)[1].peak_rss < inside  # not that of the fork before
+
+
+def test_new_process_does_not_count_its_parents_memory(parts: list[str], tmp_path: Path) -> None:
+    held = bytearray(b"x") * (600 << 20)
+    arguments = json.dumps({"parts": parts, "out": str(tmp_path / "out")})
+    answer = in_new_process("benchmarks.floors", "select", arguments)
+    assert answer["documents"] == 4 * PAGES
+    assert 0 < answer["cost"]["peak_rss"] < len(held)
+
+
+def test_a_floor_that_fails_says_why() -> None:
+    with pytest.raises(MeasureError, match="no_such_floor"):
+        in_new_process("benchmarks.floors", "no_such_floor", "{}")
+
+
+def test_failures_come_back_with_their_traceback() -> None:
+    def fail() -> None:
+        raise ValueError("this went wrong")
+
+    with pytest.raises(MeasureError, match="this went wrong"):
+        in_fork(fail)
+
+    def vanish() -> None:
+        os._exit(9)
+
+    with pytest.raises(MeasureError, match="without an answer"):
+        in_fork(vanish)
+
+
+def test_spread_is_median_and_range() -> None:
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def figures() -> tuple[Measured, dict[int, list[PathRun]]]:
+    def stage(cpu: float) -> StageRun:
+        return StageRun(Cost(cpu, cpu, 300_000_000), 10, 9, {"process": cpu / 2}, 200_000_000)
+
+    def floor(cpu: float) -> FloorRun:
+        return FloorRun(Cost(cpu, cpu, 100_000_000), 10, 8_000_000)
+
+    measured = Measured(
+        "commoncrawl",
+        [stage(2.0), stage(4.0), stage(8.0)],
+        {"commoncrawl": [floor(1.0), floor(2.0), floor(2.0)]},
+    )
+
+    def path(workers: int, seconds: float) -> PathRun:
+        steps = sheets.DOCUMENT_STEPS
+        return PathRun(
+            workers, dict.fromkeys(steps, seconds), {"commoncrawl": 220_000_000}, {"url_dedup": 1}
+        )
+
+    return measured, {1: [path(1, 2.0)], 2: [path(2, 1.0)]}
+
+
+def test_tables_hold_rates_ratios_and_shares() -> None:
+    measured, runs = figures()
+    (row,) = sheets.beside_floors([measured], Cost(0, 0, 10)).rows
+    assert row[2:] == (
+        "8.0",
+        "2.0 (1.0-4.0)",
+        "4.0 (4.0-8.0)",
+        "2.00 (2.00-4.00)",
+        "1.00",
+        "300",
+        "100",
+    )
+    (row,) = sheets.where_time_goes([measured]).rows
+    assert row == ("commoncrawl", "4.00", "100%", "", "", "50%", "50%", "10", "9")
+    (row,) = sheets.memory([measured], runs[1][0]).rows
+    assert row == ("commoncrawl", "200", "220", "1.10")
+    table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}})
+    assert table.columns == ("step", "1 worker, wall s", "2 workers, wall s", "times faster")
+    assert table.rows[-1] == ("all", "14.0", "7.0", "2.00")
+
+
+def test_markdown_has_a_line_per_row_and_no_paths() -> None:
+    measured, runs = figures()
+    sheet = sheets.memory([measured], runs[1][0])
+    lines = sheet.markdown().splitlines()
+    assert lines[2:5] == [
+        "| step | peak MB | with 4x data | growth |",
+        "| --- | --: | --: | --: |",
+        "| commoncrawl | 200 | 220 | 1.10 |",
+    ]
+    assert not re.search(r"/\w+/", sheet.markdown() + sheets.machine())
+
+
+def test_case_reads_the_parts_of_the_step_before(tmp_path: Path, raw: data.RawData) -> None:
+    case: Case = cases(raw, str(tmp_path), large=False)[1]
+    (tmp_path / "commoncrawl").mkdir()
+    for name in ("part-00001-of-00002.parquet", "part-00000-of-00002.parquet", "other"):
+        (tmp_path / "commoncrawl" / name).touch()
+    given = case.floor_arguments("url_dedup", "out")
+    assert [Path(path).name[:10] for path in given["parts"]] == ["part-00000", "part-00001"]
+    assert given["out"] == "out"
