@@ -27,7 +27,7 @@ corpus: setup
 
 train: setup
 	$(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m trainer_min train \
-		--corpus $(WORK) --preset sample --out $(WORK)/train
+		--corpus $(WORK) --preset sample --resume auto --out $(WORK)/train
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"

@@ -73,7 +73,12 @@ def measure(raw: data.RawData, work: str, options: argparse.Namespace) -> list[S
     say = measuring.to_stderr
     measuring.import_everything()
     small = f"{work}/small"
-    measured = measuring.beside_floors(cases(raw, small, large=False), options.repeats, say)
+    measured = measuring.beside_floors(
+        cases(raw, small, large=False),
+        cases(data.tiny(raw, Path(work, "raw")), f"{work}/tiny", large=False),
+        options.repeats,
+        say,
+    )
     start = {
         n: in_new_process("benchmarks.start_up", f"{work}/start-{n}", str(n))
         for n in (1, options.workers)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
+import io
 import os
+import pydoc
 import shutil
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import escape
+
+from warcio.warcwriter import WARCWriter
 
 from benchmarks.measure import REPO
 
 TIMES = 4
 """How much more data the larger measurement has."""
-_SAMPLE_SCALE = 0.5
+_SAMPLE_SCALE = 3.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,37 @@ def find(folder: Path | None, work: Path, scale: float = _SAMPLE_SCALE) -> RawDa
         raise FileNotFoundError(f"{folder}: no WET file (*.wet.gz)")
     dumps = sorted(folder.rglob("*wiki*.xml.bz2"), key=lambda p: (-p.stat().st_size, p))
     return RawData("WET files and a Wikipedia dump of a data folder", *_both(wet, dumps[:1], work))
+
+
+def tiny(like: RawData, work: Path) -> RawData:
+    """One page, and one article where `like` has a dump, to see what a step costs without data.
+
+    The text is the documentation of a module of the standard library.
+    """
+    text = pydoc.plain(pydoc.render_doc(statistics)).encode("ascii", "ignore").decode()[:4000]
+    work.mkdir(parents=True, exist_ok=True)
+    wet, dump = work / "tiny.warc.wet.gz", work / "enwiki-tiny.xml.bz2"
+    with wet.open("wb") as stream:
+        writer = WARCWriter(stream, gzip=True)
+        record = writer.create_warc_record(
+            "https://docs.example/statistics",
+            "conversion",
+            payload=io.BytesIO(text.encode()),
+            warc_content_type="text/plain",
+        )
+        writer.write_record(record)
+    dump.write_bytes(
+        bz2.compress(
+            '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10"'
+            ' xml:lang="en"><page><title>Statistics</title><ns>0</ns><id>1</id><revision><id>1</id>'
+            f"<text>{escape(text)}</text></revision></page></mediawiki>".encode()
+        )
+    )
+    return RawData(
+        "one page and one article",
+        RawFiles((str(wet),), (str(wet),), False),
+        RawFiles((str(dump),), (str(dump),), False) if like.wikipedia else None,
+    )
 
 
 def _sample(work: Path, scale: float) -> RawData:

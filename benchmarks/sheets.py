@@ -19,6 +19,8 @@ from benchmarks.stages import Measured, PathRun
 
 # Load average below which a machine counts as idle.
 _QUIET = 0.5
+# CPU seconds below which a difference is noise.
+_LEAST_S = 0.1
 _PATH = (*DOCUMENT_STEPS, "tokens")
 
 
@@ -54,7 +56,6 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             stage = [r.cost.cpu_s for r in m.stage]
             bare = [r.cost.cpu_s for r in runs]
             ratios = [s / b for s, b in zip(stage, bare, strict=True)]
-            inside = statistics.median(r.units_cpu_s for r in m.stage)
             rows.append(
                 (
                     m.name,
@@ -63,7 +64,8 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
                     _rates(m.text_bytes, stage),
                     _rates(m.text_bytes, bare),
                     _spread(ratios),
-                    f"{inside / statistics.median(bare):.2f}",
+                    f"{m.fixed['']:.2f}",
+                    _marginal(m, stage, floor, bare),
                     _mb(max(r.cost.peak_rss for r in m.stage)),
                     _mb(max(r.cost.peak_rss for r in runs)),
                 )
@@ -77,7 +79,8 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             "stage MB/s/core",
             "floor MB/s/core",
             "CPU ratio",
-            "units only",
+            "fixed CPU s",
+            "ratio without",
             "stage peak MB",
             "floor peak MB",
         ),
@@ -89,11 +92,13 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             " not. Medians, with the smallest and largest of the repetitions; stage and floor ran"
             " in turns.",
             *(f"Not the same documents: {m.disagreement}." for m in measured if m.disagreement),
-            "CPU ratio: all CPU of a step by that of its floor. It holds a fixed part (planning,"
-            " Beam's pipeline, digests of models), which a large corpus does not notice; the next"
-            " column counts the CPU inside work units only. Below 1: the stage does the work in a"
-            " faster way than the plainest loop. `tokenizer` and `tokens` also compare the fast"
-            " encoder with SentencePiece (200 documents, and 20 of each unit).",
+            "CPU ratio: all CPU of a step by that of its floor. It holds a fixed part, the CPU of"
+            " the same step with a single page (planning, Beam's pipeline, character tables,"
+            " models), which a large corpus does not notice; the last ratio is without that of"
+            f" either side (empty where less than {_LEAST_S:g} s of the floor is left). Below 1:"
+            " the stage does the work in a faster way than the plainest loop. `tokenizer` and"
+            " `tokens` also compare the fast encoder with SentencePiece (200 documents, and 20 of"
+            " each unit).",
             f"Peak memory: largest process. A process with Beam and all libraries imported has"
             f" {_mb(base.peak_rss)} MB before it does anything; floors import what they use.",
         ),
@@ -223,6 +228,13 @@ def cpu_class() -> str:
     except OSError:
         pass
     return f"{platform.machine()}{f', {family}' if family else ''}"
+
+
+def _marginal(measured: Measured, stage: Sequence[float], floor: str, bare: Sequence[float]) -> str:
+    """CPU ratio without what a step and its floor cost whatever the data."""
+    above = statistics.median(stage) - measured.fixed[""]
+    below = statistics.median(bare) - measured.fixed[floor]
+    return f"{max(above, 0.0) / below:.2f}" if below >= _LEAST_S else ""
 
 
 def _rates(size: int, seconds: Sequence[float]) -> str:

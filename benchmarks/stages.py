@@ -29,10 +29,6 @@ class StageRun:
     by_phase: dict[str, float]
     unit_peak_rss: int
 
-    @property
-    def units_cpu_s(self) -> float:
-        return sum(self.by_phase.values())
-
 
 @dataclass(frozen=True)
 class FloorRun:
@@ -44,11 +40,12 @@ class FloorRun:
 @dataclass
 class Measured:
     """The repeated runs of a step and of its floors; run i of the one went beside run i of the
-    others."""
+    others. `fixed`: CPU seconds with next to no data, of the step ("") and of its floors."""
 
     name: str
     stage: list[StageRun] = field(default_factory=list)
     floors: dict[str, list[FloorRun]] = field(default_factory=dict)
+    fixed: dict[str, float] = field(default_factory=dict)
 
     @property
     def text_bytes(self) -> int:
@@ -99,19 +96,24 @@ def baseline() -> Cost:
     return in_fork(lambda: None)[1]
 
 
-def beside_floors(found: Sequence[Case], repeats: int, say: Say) -> list[Measured]:
-    """Each case `repeats` times, in turns with its floors. Raises MeasureError."""
-    return [_beside_floors(case, repeats, say) for case in found]
-
-
-def _beside_floors(case: Case, repeats: int, say: Say) -> Measured:
-    measured = Measured(case.name, floors={name: [] for name in case.floors})
-    for i in range(repeats):
-        say(f"{case.name}: {i + 1} of {repeats}")
-        measured.stage.append(run_stage(case.step))
-        for name, runs in measured.floors.items():
-            runs.append(run_floor(case, name))
-    return measured
+def beside_floors(
+    found: Sequence[Case], least: Sequence[Case], repeats: int, say: Say
+) -> list[Measured]:
+    """Each case `repeats` times, in turns with its floors; `least` are the same cases with next to
+    no data. Raises MeasureError."""
+    done = []
+    for case, little in zip(found, least, strict=True):
+        measured = Measured(case.name, floors={name: [] for name in case.floors})
+        for i in range(repeats):
+            say(f"{case.name}: {i + 1} of {repeats}")
+            measured.stage.append(run_stage(case.step))
+            for name, runs in measured.floors.items():
+                runs.append(run_floor(case, name))
+        measured.fixed[""] = run_stage(little.step).cost.cpu_s
+        for name in measured.floors:
+            measured.fixed[name] = run_floor(little, name).cost.cpu_s
+        done.append(measured)
+    return done
 
 
 def run_stage(step: Step) -> StageRun:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -144,6 +145,7 @@ def show_report(work: str, console: Console) -> None:
         console.print(f"not done yet: {', '.join(missing)}")
     console.print(sources_table(loaded, steps, tokens_of(work)))
     _show_facts(done, console)
+    _show_training(work, console)
     if found := traps(work):
         table = Table("trap", "planted", "caught", "missed", title="Traps planted in the raw dumps")
         table.title_justify = "left"
@@ -151,6 +153,21 @@ def show_report(work: str, console: Console) -> None:
             missed = "; ".join(str(m) for m in trap.missed_examples[:2])
             table.add_row(trap.kind, str(trap.planted), str(trap.caught), missed)
         console.print(table)
+
+
+def _show_training(work: str, console: Console) -> None:
+    """First and last loss of the trainer's log, if the corpus was trained on in `<work>/train`."""
+    path = files.join(work, "train", "log.jsonl")
+    if not files.exists(path):
+        return
+    records = [orjson.loads(line) for line in files.read_bytes(path).splitlines() if line]
+    losses = [r["loss"] for r in records if r.get("kind") == "step"]
+    if losses:
+        console.print(
+            f"training: {len(losses)} steps, loss {losses[0]:.3f} at the first, {losses[-1]:.3f}"
+            " at the last",
+            highlight=False,
+        )
 
 
 def _show_facts(done: Sequence[Manifest], console: Console) -> None:

@@ -61,8 +61,9 @@ def measured(raw: data.RawData, tmp_path_factory: pytest.TempPathFactory) -> dic
     """The first steps, measured once with their floors."""
     stages.import_everything()
     work = tmp_path_factory.mktemp("work")
-    found = cases(raw, str(work), large=False)[:4]
-    runs = {m.name: m for m in stages.beside_floors(found, 1, lambda _: None)}
+    found = cases(raw, str(work / "small"), large=False)[:4]
+    least = cases(data.tiny(raw, work), str(work / "tiny"), large=False)[:4]
+    runs = {m.name: m for m in stages.beside_floors(found, least, 1, lambda _: None)}
     assert [*runs] == ["commoncrawl", "url_dedup", "document_dedup", "line_dedup"]
     return runs
 
@@ -88,6 +89,7 @@ def test_stage_and_floor_meet_the_same_documents(measured: dict[str, Measured]) 
         assert step.disagreement == ""
         assert step.stage[0].documents_out == PAGES
         assert step.text_bytes > PAGES * 300
+        assert step.fixed.keys() == {"", *step.floors}
         assert step.stage[0].by_phase.keys() <= {"emit", "reduce", "process"}
         assert step.stage[0].unit_peak_rss <= step.stage[0].cost.peak_rss
 
@@ -96,7 +98,8 @@ def test_other_documents_are_told() -> None:
     def met(documents: int) -> Measured:
         cost = Cost(1.0, 1.0, 1)
         run = StageRun(cost, 10, 9, {"process": 0.5}, 1)
-        return Measured("select", [run], {"select": [FloorRun(cost, documents, 1000)]})
+        floor = {"select": [FloorRun(cost, documents, 1000)]}
+        return Measured("select", [run], floor, {"": 0.0, "select": 0.0})
 
     assert met(10).disagreement == ""
     assert met(11).disagreement == "select: 10 documents in the stage, 11 in select"
@@ -209,6 +212,16 @@ def test_small_test_files_beside_the_data_are_left_out(tmp_path: Path) -> None:
     assert found.wikipedia is None
 
 
+def test_tiny_data_is_one_document_of_each_kind(tmp_path: Path, raw: data.RawData) -> None:
+    dumps = data.RawFiles(("a",), ("a",), False)
+    tiny = data.tiny(data.RawData("", raw.wet, dumps), tmp_path)
+    assert tiny.wikipedia is not None
+    page = floors.commoncrawl(list(tiny.wet.small), str(tmp_path / "page"))()
+    article = floors.wikipedia(list(tiny.wikipedia.small), str(tmp_path / "article"))()
+    assert page == article == floors.Work(1, 4000)
+    assert data.tiny(raw, tmp_path).wikipedia is None
+
+
 def test_a_folder_without_wet_files_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no WET file"):
         data.find(tmp_path, tmp_path / "work")
@@ -269,6 +282,7 @@ def figures() -> tuple[Measured, dict[int, list[PathRun]]]:
         "commoncrawl",
         [stage(2.0), stage(4.0), stage(8.0)],
         {"commoncrawl": [floor(1.0), floor(2.0), floor(2.0)]},
+        {"": 1.0, "commoncrawl": 0.5},
     )
 
     def path(workers: int, seconds: float) -> PathRun:
@@ -289,6 +303,7 @@ def test_tables_hold_rates_ratios_and_shares() -> None:
         "4.0 (4.0-8.0)",
         "2.00 (2.00-4.00)",
         "1.00",
+        "2.00",
         "300",
         "100",
     )

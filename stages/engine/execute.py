@@ -184,6 +184,7 @@ def _write_log(step: Step) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(handle, 2)
         os.close(handle)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 - for good
 
 
 def _more(step: Step) -> str:

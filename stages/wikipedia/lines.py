@@ -75,7 +75,8 @@ def _body_lines(line: str, list_marker: str) -> list[str]:
         line = line[found.end() :]
         marker = list_marker if found.group()[-1] in "*#" else ""
     parts = [_squeeze(part) for part in line.split(BREAK)]
-    parts = [part for part in parts if part]
+    # Punctuation alone is what a dropped citation leaves of its line, or a place holder.
+    parts = [part for part in parts if _WORD.search(part)]
     if not parts:
         return [] if found is not None else [""]
     parts[0] = marker + parts[0]
@@ -99,8 +100,7 @@ def _close_holes(line: str) -> str:
     line = _EMPTY_QUOTES.sub(VOID, _EMPTY_PAIR.sub("", line))
     line = _CLOSE_GAP.sub(r"\1", _OPEN_GAP.sub(r"\1", line))
     line = _BEFORE_STOP.sub("", line).replace(VOID, "")
-    # Punctuation alone is what a dropped citation leaves of its line.
-    return " ".join(line.split()) if _WORD.search(line) else ""
+    return " ".join(line.split())
 
 
 def _superscript(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import os
 import signal
@@ -174,6 +175,7 @@ def misbehave(how: str) -> None:
     if how in ("exit0", "exit7"):
         os._exit(int(how[4:]))
     if how == "segv":
+        faulthandler.disable()  # pytest's own would print all threads
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -169,7 +169,7 @@ def test_quotes_follow_mediawikis_rule_for_apostrophes(line: str, expected: str)
         ("Nom (en allemand : {{unknown}}) est", "Nom (en allemand) est"),
         ("A word {{unknown}}, then {{unknown}}.", "A word, then."),
         ("a ''{{unknown}}'' b '''''{{unknown}}''''' c ''d''", "a b c d"),
-        ("* {{cite book|x}}.\n* item", "- item"),
+        ("* {{cite book|x}}.\n* ...\n* item", "- item"),
         ("call f() or g(), a[] . b", "call f() or g(), a[] . b"),
         ("a  b\u00a0c\u200bd\u00ade", "a b cde"),
     ],
