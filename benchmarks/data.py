@@ -63,7 +63,7 @@ def find(folder: Path | None, work: Path, scale: float = _SAMPLE_SCALE) -> RawDa
 
 
 def tiny(like: RawData, work: Path) -> RawData:
-    """One page, and one article where `like` has a dump, to see what a step costs without data.
+    """Four short pages, and an article where `like` has a dump: what a step costs without data.
 
     The text is the documentation of a module of the standard library.
     """
@@ -72,22 +72,22 @@ def tiny(like: RawData, work: Path) -> RawData:
     wet, dump = work / "tiny.warc.wet.gz", work / "enwiki-tiny.xml.bz2"
     with wet.open("wb") as stream:
         writer = WARCWriter(stream, gzip=True)
-        record = writer.create_warc_record(
-            "https://docs.example/statistics",
-            "conversion",
-            payload=io.BytesIO(text.encode()),
-            warc_content_type="text/plain",
-        )
-        writer.write_record(record)
-    dump.write_bytes(
-        bz2.compress(
-            '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10"'
-            ' xml:lang="en"><page><title>Statistics</title><ns>0</ns><id>1</id><revision><id>1</id>'
-            f"<text>{escape(text)}</text></revision></page></mediawiki>".encode()
-        )
+        for start in range(0, 4000, 1000):
+            record = writer.create_warc_record(
+                f"https://docs.example/{start}",
+                "conversion",
+                payload=io.BytesIO(text[start : start + 1000].encode()),
+                warc_content_type="text/plain",
+            )
+            writer.write_record(record)
+    xml = (
+        '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10"'
+        ' xml:lang="en"><page><title>Statistics</title><ns>0</ns><id>1</id><revision><id>1</id>'
+        f"<text>{escape(text)}</text></revision></page></mediawiki>"
     )
+    dump.write_bytes(bz2.compress(xml.encode()))
     return RawData(
-        "one page and one article",
+        "four pages and one article",
         RawFiles((str(wet),), (str(wet),), False),
         RawFiles((str(dump),), (str(dump),), False) if like.wikipedia else None,
     )

@@ -18,6 +18,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -433,6 +434,8 @@ FLOORS: dict[str, tuple[Callable[..., Floor], str]] = {
 
 def main(arguments: list[str]) -> None:
     name, options = arguments
+    for module in ("numpy", "pyarrow.compute", "pyarrow.parquet"):
+        import_module(module)  # what the shared functions below the floors import
     run = FLOORS[name][0](**json.loads(options))
     work, cost = costed(run)
     print(as_json(work, cost))

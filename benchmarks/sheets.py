@@ -93,7 +93,7 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             " in turns.",
             *(f"Not the same documents: {m.disagreement}." for m in measured if m.disagreement),
             "CPU ratio: all CPU of a step by that of its floor. It holds a fixed part, the CPU of"
-            " the same step with a single page (planning, Beam's pipeline, character tables,"
+            " the same step with four short pages (planning, Beam's pipeline, character tables,"
             " models), which a large corpus does not notice; the last ratio is without that of"
             f" either side (empty where less than {_LEAST_S:g} s of the floor is left). Below 1:"
             " the stage does the work in a faster way than the plainest loop. `tokenizer` and"

@@ -153,6 +153,8 @@ def show_report(work: str, console: Console) -> None:
             missed = "; ".join(str(m) for m in trap.missed_examples[:2])
             table.add_row(trap.kind, str(trap.planted), str(trap.caught), missed)
         console.print(table)
+        planted, caught = sum(t.planted for t in found), sum(t.caught for t in found)
+        console.print(f"traps: {caught} of {planted} caught", highlight=False)
 
 
 def _show_training(work: str, console: Console) -> None:

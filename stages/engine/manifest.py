@@ -108,7 +108,7 @@ def code_version() -> dict[str, str]:
     """Versions that decide bytes: of this program and of the libraries that write and judge."""
     names = (
         "llama-corpus apache-beam pyarrow sentencepiece fasttext-community kenlm kitoken warcio "
-        "fastwarc resiliparse mwparserfromhell lxml numpy"
+        "fastwarc resiliparse lxml numpy"
     )
     return {name: metadata.version(name) for name in names.split()}
 

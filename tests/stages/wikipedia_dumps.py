@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from stages.outcomes import Bad, Document, Outcome, Rejected, Tally
-from stages.wikipedia import WikipediaReader, WikipediaSettings
+from stages.wikipedia import ERRORS, REASONS, WikipediaReader, WikipediaSettings
 
 _HEADER = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" xml:lang="en">
   <siteinfo>
@@ -73,6 +73,7 @@ def read(
     tally = Tally()
     outcomes = list(WikipediaReader(settings)(io.BytesIO(data), path, tally, start, end))
     assert tally.records == len(outcomes)
+    assert set(errors(outcomes)) <= set(ERRORS) and set(reasons(outcomes)) <= set(REASONS)
     return outcomes
 
 
