@@ -435,7 +435,7 @@ FLOORS: dict[str, tuple[Callable[..., Floor], str]] = {
 def main(arguments: list[str]) -> None:
     name, options = arguments
     for module in ("numpy", "pyarrow.compute", "pyarrow.parquet"):
-        import_module(module)  # what the shared functions below the floors import
+        import_module(module)  # for the functions that the floors share
     run = FLOORS[name][0](**json.loads(options))
     work, cost = costed(run)
     print(as_json(work, cost))

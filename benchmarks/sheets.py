@@ -26,25 +26,24 @@ _PATH = (*DOCUMENT_STEPS, "tokens")
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: the first `words` columns are words, the others figures."""
+    """A table: the first column holds words, the others figures. Some names have two lines."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
-    words: int = 1
 
     def rich(self) -> Table:
         table = Table(title=self.title, title_justify="left", caption_justify="left")
         for i, name in enumerate(self.columns):
-            table.add_column(name, justify="left" if i < self.words else "right", no_wrap=True)
+            table.add_column(name, justify="right" if i else "left", no_wrap=True)
         for row in self.rows:
             table.add_row(*row)
         return table
 
     def markdown(self) -> str:
-        marks = ["---" if i < self.words else "--:" for i in range(len(self.columns))]
-        lines = [self.columns, marks, *self.rows]
+        head = [name.replace("\n", " ") for name in self.columns]
+        lines = [head, ["---", *["--:"] * (len(head) - 1)], *self.rows]
         body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         return "\n\n".join([f"## {self.title}", body, *self.notes]) + "\n"
 
@@ -58,8 +57,7 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             ratios = [s / b for s, b in zip(stage, bare, strict=True)]
             rows.append(
                 (
-                    m.name,
-                    FLOORS[floor][1],
+                    floor,
                     _mb(m.text_bytes, 1),
                     _rates(m.text_bytes, stage),
                     _rates(m.text_bytes, bare),
@@ -74,18 +72,20 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
         "Stages beside their floors",
         (
             "step",
-            "floor",
             "MB",
-            "stage MB/s/core",
-            "floor MB/s/core",
-            "CPU ratio",
-            "fixed CPU s",
-            "ratio without",
-            "stage peak MB",
-            "floor peak MB",
+            "stage\nMB/s/core",
+            "floor\nMB/s/core",
+            "CPU\nratio",
+            "fixed\nCPU s",
+            "ratio\nwithout",
+            "stage\npeak MB",
+            "floor\npeak MB",
         ),
         tuple(rows),
         (
+            "The floors are plain loops over the bare libraries on the same input: "
+            + "; ".join(f"{f}: {FLOORS[f][1]}" for m in measured for f in m.floors)
+            + ".",
             "MB: text (UTF-8) that the step's work is on; for `perplexity` and `language_model`"
             " that of the one language with a model, for `wikipedia` wikitext. MB/s/core: by CPU"
             " seconds of all threads and child processes, reading and writing included, imports"
@@ -96,13 +96,14 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             " the same step with four short pages (planning, Beam's pipeline, character tables,"
             " models), which a large corpus does not notice; the last ratio is without that of"
             f" either side (empty where less than {_LEAST_S:g} s of the floor is left). Below 1:"
-            " the stage does the work in a faster way than the plainest loop. `tokenizer` and"
-            " `tokens` also compare the fast encoder with SentencePiece (200 documents, and 20 of"
-            " each unit).",
+            " the stage goes a faster way than the plain loop: `commoncrawl` hashes lines in"
+            " batches, `language` reads all of a document only where its beginning leaves doubt"
+            " (the floor always does), `tokens` has the faster of two encoders, `wikipedia` a"
+            " wikitext reader of its own. `tokenizer` and `tokens` also compare the fast encoder"
+            " with SentencePiece (200 documents, and 20 of each unit).",
             f"Peak memory: largest process. A process with Beam and all libraries imported has"
             f" {_mb(base.peak_rss)} MB before it does anything; floors import what they use.",
         ),
-        words=2,
     )
 
 
@@ -132,12 +133,12 @@ def where_time_goes(measured: Sequence[Measured]) -> Sheet:
         (
             "step",
             "CPU s",
-            "share of the path",
+            "share of\nthe path",
             "emit",
             "reduce",
             "process",
-            "outside units",
-            "documents in",
+            "outside\nunits",
+            "documents\nin",
             "out",
         ),
         tuple(rows),
@@ -191,7 +192,7 @@ def workers(
     )
     return Sheet(
         "Workers",
-        ("step", *(f"{n} worker{'s' if n > 1 else ''}, wall s" for n in numbers), "times faster"),
+        ("step", *(f"{n} worker{'s' if n > 1 else ''}\nwall s" for n in numbers), "times\nfaster"),
         tuple(rows),
         (f"The CommonCrawl path on {size} MB of text. Start-up: {starts}.",),
     )

@@ -53,6 +53,8 @@ class TokenizerModel(ShuffleStage[TokenizerModelSettings]):
         for fact in facts.values():
             if fact.source is not None:
                 sizes[fact.source] = sizes.get(fact.source, 0) + fact.text_bytes
+        if not sizes:
+            raise InputError(f"{self.step.name}: there is no text to train a tokenizer on")
         wanted = self.settings.proportions or {s: float(n) for s, n in sizes.items()}
         missing = sorted(set(sizes) - set(wanted))
         if missing:

@@ -1,32 +1,51 @@
-"""Documents to token shards (docs/token_shards.md), one pair of shards per work unit."""
+"""Documents to token shards (docs/token_shards.md), in a global order that only ids decide.
+
+Units encode their documents and sort them by a keyed hash of their id, which also names the shard;
+one reducer per shard merges what the units have for it. So neighbours in a shard come from all over
+the source, a shard's documents do not depend on how the input was cut, and tokens travel through
+files, never through the shuffle.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.documents import PartWriter, part_facts, read_batches, rejected_row
 from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
-from stages.engine.step import InputError, Port, Record, Stage
+from stages.engine.step import InputError, Port, Record, ShuffleStage
 from stages.engine.units import WorkUnit
 from stages.outcomes import Bad, Reject
 from stages.tokenizer_model import MODEL_FILE
 from tokenizer import manifest as token_manifest
 from tokenizer import paper
 from tokenizer.encode import Encoder
-from tokenizer.manifest import Separator, Shard
-from tokenizer.sample import SampleRule
+from tokenizer.manifest import Separator, Shard, Split
+from tokenizer.sample import SampleRule, hash64
 from tokenizer.shards import ShardInfo, ShardWriter
 
-_SPLITS: tuple[Literal["train", "valid"], ...] = ("train", "valid")
+_ID_BYTES = "<u2"
+# Bytes of text to a token, for planning the number of shards (Table 1 implies 2.8 to 4.0).
+_BYTES_PER_TOKEN = 3.5
+_INDEX = pa.schema(
+    [
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("text_bytes", pa.int64(), nullable=False),
+    ]
+)
 
 
 class TokensSettings(BaseModel):
@@ -46,6 +65,11 @@ class TokensSettings(BaseModel):
         " tells of, but a run wants a loss on unseen text",
     )
     seed: int = Field(0, description="another seed holds out other documents")
+    shard_tokens: int = Field(
+        1 << 28,
+        ge=1,
+        description="tokens in a shard, about; half a gigabyte. A shard is merged in memory",
+    )
     dialects: tuple[Literal["datatrove", "olmo"], ...] = Field(
         (), description="sidecars for further readers; Megatron's .idx is always written"
     )
@@ -57,11 +81,28 @@ class TokensSettings(BaseModel):
     )
 
 
-class Tokens(Stage[TokensSettings]):
+@dataclass
+class _Bucket:
+    """Encoded documents of one unit for one shard."""
+
+    rows: list[tuple[int, str, int, int]] = field(default_factory=list)
+    ids: list[npt.NDArray[Any]] = field(default_factory=list)
+
+    def add(self, key: int, document: str, ids: npt.NDArray[Any], text_bytes: int) -> None:
+        self.rows.append((key, document, len(ids), text_bytes))
+        self.ids.append(ids)
+
+    def in_order(self) -> list[int]:
+        """Places of the documents by key, then id."""
+        return sorted(range(len(self.rows)), key=lambda i: self.rows[i][:2])
+
+
+class Tokens(ShuffleStage[TokensSettings]):
     name = "tokens"
-    summary = "encode documents and write token shards with their manifest"
+    summary = "encode documents and write token shards in a global order, with their manifest"
     Settings = TokensSettings
     produces = "tokens"
+    final: ClassVar[bool] = False
     ports = {
         "input": Port("documents", "documents: step folders or Parquet files"),
         "tokenizer": Port("folder", "a tokenizer step's folder, or a SentencePiece model file"),
@@ -81,24 +122,33 @@ class Tokens(Stage[TokensSettings]):
         return {"tokenizer": files.sha256_of(path)} if files.exists(path) else {}
 
     def units(self) -> list[WorkUnit]:
-        """Units that know their source and their number in it; parts without documents fall out."""
+        """Units that know their source and the number of its shards."""
         units = super().units()
-        sources = {u.pieces[0].path: part_facts(u.pieces[0].path).source for u in units}
-        of = Counter(sources[u.pieces[0].path] for u in units)
-        number: Counter[str | None] = Counter()
-        out = []
-        for unit in units:
-            source = sources[unit.pieces[0].path]
-            extra = {"source": source, "shard": number[source], "of": of[source]}
-            number[source] += 1
-            out.append(replace(unit, extra=extra))
+        facts = {p: part_facts(p) for p in {u.pieces[0].path for u in units}}
+        text: Counter[str] = Counter()
+        for fact in facts.values():
+            if fact.source is not None:
+                text[fact.source] += fact.text_bytes
+        if not text:
+            raise InputError(f"{self.step.name}: there is no text to write tokens of")
         if self.settings.proportions is not None:
-            unknown = sorted({s for s in of if s and s not in self.settings.proportions})
+            unknown = sorted(set(text) - set(self.settings.proportions))
             if unknown:
                 raise InputError(f"{self.step.name}: no proportion for source {unknown[0]}")
-        return out
+        extras: dict[str | None, dict[str, Any]] = {None: {"source": None}}
+        for source, size in text.items():
+            tokens = size / _BYTES_PER_TOKEN
+            share = self.settings.valid_share
+            extras[source] = {
+                "source": source,
+                "train": max(1, round(tokens * (1 - share) / self.settings.shard_tokens)),
+                "valid": max(1, round(tokens * share / self.settings.shard_tokens)),
+            }
+        return [replace(u, extra=extras[facts[u.pieces[0].path].source]) for u in units]
 
-    def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
+    # -- encoding ---------------------------------------------------------------------------------
+
+    def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
         record = Record(unit.name)
         if unit.extra["source"] is None:
             return record
@@ -106,47 +156,34 @@ class Tokens(Stage[TokensSettings]):
         # A copy, since an encoder that finds a difference falls back for good: what one unit finds
         # must not depend on which units ran in this process before it.
         encoder = copy(load_once(("tokenizer", path), lambda: Encoder(path)))
-        held_out = SampleRule(self.settings.valid_share, self.settings.seed, "valid")
-        writers = {split: self._writer(unit, split, encoder) for split in _SPLITS}
-        try:
-            with PartWriter(self.step.output, unit.part, self.step.name, only_leaving=True) as out:
-                for piece in unit.pieces:
-                    groups = range(piece.start, piece.end) if piece.end is not None else None
-                    for batch in read_batches(piece.path, ["id", "text", "origin", "url"], groups):
-                        if not out.counts.documents_in:
-                            first = batch.column("text").slice(0, self.settings.verify_documents)
-                            encoder.verify_exact(first.to_pylist())
-                        self._encode(batch, encoder, held_out, writers, out, piece.path)
-                        reporter.advanced(
-                            "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
-                        )
-            closed = {split: writer.close() for split, writer in writers.items()}
-        except BaseException:
-            for writer in writers.values():
-                writer.discard()
-            raise
+        buckets: dict[tuple[Split, int], _Bucket] = {}
+        with PartWriter(self.step.output, unit.part, self.step.name, only_leaving=True) as out:
+            for piece in unit.pieces:
+                groups = range(piece.start, piece.end) if piece.end is not None else None
+                for batch in read_batches(piece.path, ["id", "text", "origin", "url"], groups):
+                    if not out.counts.documents_in:
+                        first = batch.column("text").slice(0, self.settings.verify_documents)
+                        encoder.verify_exact(first.to_pylist())
+                    self._encode(batch, encoder, unit, buckets, out, piece.path)
+                    reporter.advanced(
+                        "emit", unit.key, out.counts.documents_in, out.counts.text_bytes_in
+                    )
         record.counts, record.files = out.counts, list(out.files)
-        shards = []
-        for split, info in closed.items():
-            relative = f"{unit.extra['source']}/{files.basename(info.path)}"
-            entry = info.entry(relative, source=unit.extra["source"], split=split)
-            shards.append(entry.model_dump(mode="json"))
-            record.files += self._rows(info, unit.extra["source"])
-        record.counts.other.update(
-            tokens_train=closed["train"].tokens, tokens_valid=closed["valid"].tokens
-        )
-        record.extra = {"shards": shards, "encoder": encoder.backend, "why": encoder.reason}
+        record.emitted = self._write_buckets(unit, buckets)
+        record.extra = {"encoder": encoder.backend, "why": encoder.reason}
         return record
 
     def _encode(
         self,
         batch: pa.RecordBatch,
         encoder: Encoder,
-        held_out: SampleRule,
-        writers: dict[Literal["train", "valid"], ShardWriter],
+        unit: WorkUnit,
+        buckets: dict[tuple[Split, int], _Bucket],
         out: PartWriter,
         place: str,
     ) -> None:
+        held_out = SampleRule(self.settings.valid_share, self.settings.seed, "valid")
+        control = np.array([encoder.bos_id, encoder.eos_id, encoder.unk_id])
         texts, ids = batch.column("text").to_pylist(), batch.column("id").to_pylist()
         for row, (document, text) in enumerate(zip(ids, texts, strict=True)):
             size = len(text.encode())
@@ -157,25 +194,91 @@ class Tokens(Stage[TokensSettings]):
                 continue
             try:
                 tokens = encoder.encode(text)
-                writers["valid" if held_out.keep(document) else "train"].add(document, tokens, size)
             except ValueError as error:
                 out.leave(Bad(place, document, f"encode: {error}"))
                 continue
+            if np.isin(tokens, control).any():
+                out.leave(Bad(place, document, "encode: a control id came out of plain text"))
+                continue
+            split: Split = "valid" if held_out.keep(document) else "train"
+            key = hash64(self.settings.seed, document, "order")
+            shard = key * unit.extra[split] >> 64
+            buckets.setdefault((split, shard), _Bucket()).add(key, document, tokens, size)
             out.counts.documents_out += 1
             out.counts.text_bytes_out += size
 
-    def _writer(
-        self, unit: WorkUnit, split: Literal["train", "valid"], encoder: Encoder
-    ) -> ShardWriter:
-        folder = files.join(self.step.output, unit.extra["source"])
+    def _write_buckets(
+        self, unit: WorkUnit, buckets: dict[tuple[Split, int], _Bucket]
+    ) -> list[Any]:
+        """One payload and one index file a unit; a pair (shard, stretch of both) per bucket."""
+        emitted: list[Any] = []
+        payload = self.scratch(f"tokens-{unit.name}.bin")
+        index = self.scratch(f"index-{unit.name}.parquet")
+        first_token = group = 0
+        with files.atomic_writer(payload) as tokens_out, files.atomic_writer(index) as index_out:
+            writer = pq.ParquetWriter(pa.PythonFile(index_out, mode="w"), _INDEX)
+            for (split, shard), bucket in sorted(buckets.items()):
+                order = bucket.in_order()
+                columns = zip(*(bucket.rows[i] for i in order), strict=True)
+                writer.write_table(
+                    pa.Table.from_arrays(
+                        [pa.array(c, f.type) for c, f in zip(columns, _INDEX, strict=True)],
+                        schema=_INDEX,
+                    ),
+                    row_group_size=len(order),
+                )
+                ids = np.concatenate([bucket.ids[i] for i in order]).astype(_ID_BYTES)
+                tokens_out.write(ids.data)
+                key = f"{unit.extra['source']}.{split}.{shard:05d}-of-{unit.extra[split]:05d}"
+                emitted.append((key, [unit.index, payload, first_token, len(ids), index, group]))
+                first_token += len(ids)
+                group += 1
+            writer.close()
+        return emitted
+
+    # -- merging ----------------------------------------------------------------------------------
+
+    def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
+        source, split, number = key.rsplit(".", 2)
+        tables, ids = [], []
+        for _, payload, start, count, index, group in sorted(values):
+            with files.open_read(index) as f:
+                tables.append(pq.ParquetFile(f).read_row_group(group))
+            with files.open_read(payload) as f:
+                f.seek(2 * start)
+                ids.append(np.frombuffer(f.read(2 * count), dtype=_ID_BYTES))
+        table, stream = pa.concat_tables(tables), np.concatenate(ids)
+        del ids
+        names = table.column("id").to_pylist()
+        keys = table.column("key").to_numpy()
+        lengths = table.column("tokens").to_numpy()
+        sizes = table.column("text_bytes").to_numpy()
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        if starts[-1] != len(stream):
+            raise RuntimeError(f"{key}: {len(stream)} tokens, the index tells of {starts[-1]}")
+        encoder = load_once(("tokenizer", self.model_path()), lambda: Encoder(self.model_path()))
+        folder = files.join(self.step.output, source)
         files.make_dirs(folder)
-        return ShardWriter(
-            files.join(folder, f"{split}-{unit.extra['shard']:05d}-of-{unit.extra['of']:05d}"),
+        writer = ShardWriter(
+            files.join(folder, f"{split}-{number}"),
             vocab_size=encoder.vocab_size,
             separator_id=encoder.eos_id,
             forbidden_ids=(encoder.bos_id, encoder.unk_id),
             dialects=self.settings.dialects,
         )
+        try:
+            for i in _order(keys, names):
+                writer.add(names[i], stream[starts[i] : starts[i + 1]], int(sizes[i]))
+            info = writer.close()
+        except BaseException:
+            writer.discard()
+            raise
+        chosen: Split = "valid" if split == "valid" else "train"
+        entry = info.entry(f"{source}/{files.basename(info.path)}", source=source, split=chosen)
+        record = Record(key, files=self._rows(info, source))
+        record.extra = {"shard": entry.model_dump(mode="json")}
+        record.counts.other.update({f"tokens_{split}": info.tokens})
+        return record
 
     def _rows(self, info: ShardInfo, source: str) -> list[dict[str, Any]]:
         return [
@@ -190,7 +293,11 @@ class Tokens(Stage[TokensSettings]):
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         encoder = Encoder(self.model_path(), "sentencepiece")
-        shards = [Shard.model_validate(s) for r in records for s in r.extra.get("shards", [])]
+        shards = [Shard.model_validate(r.extra["shard"]) for r in records if "shard" in r.extra]
+        encoded = sum(r.counts.documents_out for r in records)
+        written = sum(s.documents for s in shards)
+        if encoded != written:
+            raise RuntimeError(f"{encoded} documents were encoded, {written} are in the shards")
         train = Counter[str]()
         for shard in shards:
             train[shard.source] += shard.tokens if shard.split == "train" else 0
@@ -214,10 +321,19 @@ class Tokens(Stage[TokensSettings]):
         ):
             sha = files.write_bytes(files.join(self.step.output, name), data)
             listed.append({"path": name, "rows": 0, "bytes": len(data), "sha256": sha})
-        fallbacks = sorted(
-            {r.extra["why"] for r in records if r.extra.get("encoder") == "sentencepiece"}
-        )
-        backends = Counter(r.extra["encoder"] for r in records if r.extra)
+        units = [r.extra for r in records if "encoder" in r.extra]
+        backends = Counter(u["encoder"] for u in units)
         notes = [f"encoder {name} for {n} units" for name, n in sorted(backends.items())]
-        notes += [f"SentencePiece instead of the fast encoder: {why}" for why in fallbacks]
+        notes += [
+            f"SentencePiece instead of the fast encoder: {why}"
+            for why in sorted({u["why"] for u in units if u["encoder"] == "sentencepiece"})
+        ]
         return listed, {"notes": notes}
+
+
+def _order(keys: npt.NDArray[np.uint64], ids: Sequence[str]) -> list[int]:
+    """Places by key; among equal keys, which only equal ids are likely to have, by id."""
+    order: list[int] = np.argsort(keys, kind="stable").tolist()
+    if len(np.unique(keys)) < len(keys):
+        order.sort(key=lambda i: (keys[i], ids[i]))
+    return order

@@ -297,7 +297,8 @@ def figures() -> tuple[Measured, dict[int, list[PathRun]]]:
 def test_tables_hold_rates_ratios_and_shares() -> None:
     measured, runs = figures()
     (row,) = sheets.beside_floors([measured], Cost(0, 0, 10)).rows
-    assert row[2:] == (
+    assert row == (
+        "commoncrawl",
         "8.0",
         "2.0 (1.0-4.0)",
         "4.0 (4.0-8.0)",
@@ -312,13 +313,19 @@ def test_tables_hold_rates_ratios_and_shares() -> None:
     (row,) = sheets.memory([measured], runs[1][0]).rows
     assert row == ("commoncrawl", "200", "220", "1.10")
     table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}})
-    assert table.columns == ("step", "1 worker, wall s", "2 workers, wall s", "times faster")
+    assert table.columns == ("step", "1 worker\nwall s", "2 workers\nwall s", "times\nfaster")
     assert table.rows[-1] == ("all", "14.0", "7.0", "2.00")
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert "others used the cores" in sheets.load(3.2)
+    assert sheets.load(0.1) == "Load average before: 0.1"
 
 
 def test_markdown_has_a_line_per_row_and_no_paths() -> None:
     measured, runs = figures()
     sheet = sheets.memory([measured], runs[1][0])
+    assert "| 1 worker wall s |" in sheets.workers(runs, {}).markdown()
     lines = sheet.markdown().splitlines()
     assert lines[2:5] == [
         "| step | peak MB | with 4x data | growth |",

@@ -63,7 +63,6 @@ def test_one_worker_and_two_and_none_write_the_same_bytes(
     assert len(alone) > 15
     assert all_steps("one", one_worker) == alone
     assert all_steps("two", two_workers) == alone
-    assert all_steps("two-again", two_workers) == alone
 
 
 def test_workers_run_in_processes_of_their_own(toy_folder: Path, two_workers: Executor) -> None:
@@ -128,7 +127,7 @@ def test_one_worker_needs_no_server(toy_folder: Path, one_worker: Executor) -> N
 # -- deaths ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["exit0", "exit7", "segv", "kill"])
+@pytest.mark.parametrize("how", ["exit0", "kill"])
 def test_a_worker_that_dies_once_is_replaced(
     toy_folder: Path, two_workers: Executor, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
@@ -146,11 +145,8 @@ def test_a_worker_that_dies_once_is_replaced(
     assert begun["00002-of-00006"] == 2
 
 
-@pytest.mark.parametrize("how", ["exit0", "segv"])
-def test_a_single_worker_that_dies_once_is_replaced(
-    toy_folder: Path, one_worker: Executor, how: str
-) -> None:
-    step = failing(toy_folder, how, mark=str(toy_folder / "mark"))
+def test_a_single_worker_that_dies_once_is_replaced(toy_folder: Path, one_worker: Executor) -> None:
+    step = failing(toy_folder, "exit7", mark=str(toy_folder / "mark"))
     run_step(step, one_worker)
     check_folder(step.output)
 
@@ -158,10 +154,9 @@ def test_a_single_worker_that_dies_once_is_replaced(
 @pytest.mark.parametrize(
     ("how", "cause"),
     [
-        ("exit0", r"exit code 0"),
-        ("exit7", r"exit code 7"),
-        ("segv", r"signal SIGSEGV"),
-        ("kill", r"signal SIGKILL, often for want of memory"),
+        ("exit0", "exit code 0"),
+        ("segv", "signal SIGSEGV"),
+        ("kill", "signal SIGKILL, often for want of memory"),
     ],
 )
 def test_a_unit_that_always_kills_its_worker_is_named(
@@ -178,12 +173,11 @@ def test_a_unit_that_always_kills_its_worker_is_named(
     assert not Path(step.output, "_MANIFEST.json").exists()
 
 
-@pytest.mark.parametrize("how", ["exit0", "kill"])
 def test_a_unit_that_always_kills_a_single_worker_is_named(
-    toy_folder: Path, one_worker: Executor, how: str
+    toy_folder: Path, one_worker: Executor
 ) -> None:
     with pytest.raises(StageError, match=r"died .* 2 times on .*part-00002-of-00006\.parquet"):
-        run_step(failing(toy_folder, how), one_worker)
+        run_step(failing(toy_folder, "exit0"), one_worker)
 
 
 def test_a_shuffle_whose_worker_died_goes_on(tmp_path: Path, two_workers: Executor) -> None:
@@ -227,7 +221,6 @@ class FatalLines(registry.stage_class("line_dedup")):  # type: ignore[misc]
 @pytest.mark.parametrize(
     ("how", "what"),
     [
-        ("raise", "ValueError: the unit failed;"),
         ("lines", "ValueError: the unit failed Traceback: a second line and a third one;"),
         ("memory", "MemoryError;"),
         ("system_exit", "SystemExit: 5;"),

@@ -1,0 +1,97 @@
+"""TeX's tokens, as far as text is rewritten by them: control sequences, braces, comments, text.
+
+Category codes are TeX's own but for two things that sources do change: whether `@` is a letter,
+and characters made short for \\verb. A token keeps its spelling, so that what is not touched stays
+as the author wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+COMMENT = r"%[^\n]*(?:\n[ \t]*)?"
+_PIECE = re.compile(rf"\\[\s\S]?|[{{}}]|{COMMENT}|[^\\{{}}%]+")
+_RAW_PIECE = re.compile(r"\\[\s\S]?|[{}]|[^\\{}]+")
+_BLANKS = re.compile(rf"(?:[ \t]+|{COMMENT}|\n(?![ \t]*\n))*")
+WORD = {False: re.compile(r"\\(?:[A-Za-z]+|[\s\S])"), True: re.compile(r"\\(?:[A-Za-z@]+|[\s\S])")}
+
+
+@lru_cache(64)
+def lexer(at: bool, short: str) -> re.Pattern[str]:
+    """A pattern whose matches from any place on are the tokens; it fails at the end alone.
+
+    `at`: `@` is a letter. `short`: characters that begin verbatim text.
+    """
+    letters = "A-Za-z@" if at else "A-Za-z"
+    others = re.escape(short)
+    return re.compile(
+        rf"\\(?:[{letters}]+|[\s\S])?|[{{}}%]"
+        + (rf"|[{others}]" if short else "")
+        + rf"|[^\\{{}}%{others}]+"
+    )
+
+
+def blanks_end(text: str, place: int) -> int:
+    """The end of blanks, comments and single line ends: what TeX skips before an argument."""
+    match = _BLANKS.match(text, place)
+    return match.end() if match else place
+
+
+def group_end(text: str, place: int, limit: int, comments: bool = True) -> int:
+    """The place behind the `}` that closes the `{` at `place`; -1 where none is within `limit`.
+
+    Without `comments` a `%` is an ordinary character, as in URLs.
+    """
+    pattern = _PIECE if comments else _RAW_PIECE
+    depth = 0
+    stop = min(len(text), place + limit)
+    while place < stop:
+        match = pattern.match(text, place)
+        if match is None:
+            return -1
+        first = text[place]
+        place = match.end()
+        if first == "{":
+            depth += 1
+        elif first == "}":
+            depth -= 1
+            if depth <= 0:
+                return place
+    return -1
+
+
+def bracket_end(text: str, place: int, limit: int) -> int:
+    """As `group_end` for the `]` that closes the `[` at `place`; brackets in groups do not count."""
+    depth = 0
+    stop = min(len(text), place + limit)
+    for match in _BRACKET_PIECE.finditer(text, place, stop):
+        token = match.group()
+        if token == "{":
+            depth += 1
+        elif token == "}":
+            depth -= 1
+            if depth < 0:
+                return -1
+        elif token == "]" and depth == 0:
+            return match.end()
+    return -1
+
+
+_BRACKET_PIECE = re.compile(rf"\\[\s\S]?|[{{}}\]]|{COMMENT}|[^\\{{}}%\]]+")
+_COMMENTED = re.compile(rf"(\\[\s\S]?)|{COMMENT}")
+
+
+def without_comments(text: str) -> str:
+    """`text` without comments, lines joined as TeX joins them; `\\%` is no comment."""
+    if "%" not in text:
+        return text
+    return _COMMENTED.sub(_keep_escape, text)
+
+
+def _keep_escape(match: re.Match[str]) -> str:
+    if match.group(1) is not None:
+        return match.group(1)
+    # A blank line behind a comment still ends the paragraph.
+    rest = match.string[match.end() : match.end() + 1]
+    return "\n" if rest == "\n" and match.group().rstrip(" \t").endswith("\n") else ""

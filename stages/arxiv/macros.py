@@ -1,0 +1,180 @@
+"""User macros: what a definition says, whether it is an abbreviation, and its replacement text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from stages.arxiv.lexer import lexer
+
+PROTECTED = frozenset(
+    """
+    part chapter section subsection subsubsection paragraph subparagraph appendix
+    begin end item label ref eqref pageref autoref cref Cref cite citep citet citealt citealp
+    citeauthor citeyear nocite bibitem bibliography bibliographystyle printbibliography newblock
+    documentclass documentstyle usepackage RequirePackage input include subfile import subimport
+    title author date maketitle abstract thanks address affiliation email keywords
+    footnote footnotetext footnotemark caption includegraphics url href nolinkurl path verb
+    lstinline mintinline left right middle par newline noindent indent relax protect hbox mbox vbox
+    textbf textit texttt emph frac sqrt sum int bf it rm tt sf sc em
+    newcommand renewcommand providecommand def gdef edef xdef let newif if fi else
+    table figure equation tabular hline multicolumn multirow centering
+    """.split()
+)
+"""Commands that say what a text is made of. Redefinitions of them change how a paper looks and are
+left alone."""
+
+_PROTECTED_SYMBOLS = frozenset("\\{}%$&#_ ()[]'`\"^~=.-/@\n\t")
+
+_PROGRAM = frozenset(
+    """
+    def edef gdef xdef let futurelet newcommand renewcommand providecommand DeclareRobustCommand
+    DeclareMathOperator NewDocumentCommand RenewDocumentCommand newenvironment renewenvironment
+    newif newcount newdimen newskip newbox newtoks newlength newcounter newtheorem
+    csname endcsname expandafter noexpand unexpanded the number romannumeral string meaning
+    catcode lccode uccode mathcode delcode chardef mathchardef font
+    if ifcat ifx ifnum ifdim ifodd ifmmode ifvmode ifhmode ifinner ifcase ifdefined ifcsname
+    ifvoid ifhbox ifvbox ifeof iftrue iffalse else fi or loop repeat
+    ifthenelse whiledo equal boolean setboolean newboolean ifblank ifstrempty ifstrequal notblank
+    ifdef ifundef ifcsdef ifbool iftoggle IfNoValueTF IfValueTF IfBooleanTF IfEqCase
+    count dimen skip toks advance multiply divide setcounter addtocounter stepcounter
+    refstepcounter setlength addtolength settowidth settoheight settodepth
+    setbox copy box unhbox unvbox wd ht dp lastbox afterassignment aftergroup everypar
+    write immediate read openin openout closein closeout special shipout output
+    makeatletter makeatother usepackage RequirePackage PassOptionsToPackage
+    """.split()
+)
+"""A macro that uses one of these computes; its text is not what a reader sees. It is left alone."""
+
+_WORDS = re.compile(r"\\([A-Za-z@:_]+)")
+_PARAMETER = re.compile(r"\\[\s\S]|##|#([1-9])|#")
+_ENDS_IN_WORD = re.compile(r"\\[A-Za-z@]+\Z")
+_LITERAL = re.compile(r"\\(?:[A-Za-z@]+|[\s\S])|\s+|[\s\S]")
+
+
+@dataclass(frozen=True, slots=True)
+class Macro:
+    """A macro. `delimiters[0]` must stand behind its name, `delimiters[i]` ends argument i; empty
+    for an argument that is a group or a token. `default`: the first argument is optional.
+
+    `body` alternates text and argument numbers. `at`: `@` was a letter where it was defined.
+    `usable`: it is an abbreviation, and is expanded.
+    """
+
+    name: str
+    delimiters: tuple[str, ...] = ("",)
+    default: str | None = None
+    body: tuple[str | int, ...] = ()
+    at: bool = False
+    usable: bool = True
+    brace: bool = False
+    alias: str | None = None
+    """Name of the command that this one is another name of (by \\let); then there is no body."""
+
+    @property
+    def arity(self) -> int:
+        return len(self.delimiters) - 1
+
+    @property
+    def ends_in_xspace(self) -> bool:
+        last = self.body[-1] if self.body else ""
+        return isinstance(last, str) and last.rstrip().endswith("\\xspace")
+
+    def replacement(self, arguments: list[str]) -> str:
+        """The body with `arguments` in place."""
+        return join(
+            [part if isinstance(part, str) else arguments[part - 1] for part in self.body]
+        )
+
+
+def join(parts: list[str]) -> str:
+    """Texts one after another; a control word and a letter behind it are kept apart."""
+    joined: list[str] = []
+    word = False
+    for part in parts:
+        if not part:
+            continue
+        if word and part[0].isascii() and part[0].isalpha():
+            joined.append(" ")
+        joined.append(part)
+        word = ends_in_word(part)
+    return "".join(joined)
+
+
+def ends_in_word(text: str) -> bool:
+    """Whether the last token is a control word, not an escaped backslash and letters."""
+    match = _ENDS_IN_WORD.search(text, max(0, len(text) - 100))
+    if match is None:
+        return False
+    before = match.start()
+    while before > 0 and text[before - 1] == "\\":
+        before -= 1
+    return (match.start() - before) % 2 == 0
+
+
+def may_be_defined(name: str) -> bool:
+    """Whether macros of this name (without backslash) are followed."""
+    if not name or name in PROTECTED:
+        return False
+    return name[0].isalpha() or "@" in name or name not in _PROTECTED_SYMBOLS
+
+
+def parse_body(text: str, arity: int) -> tuple[str | int, ...] | None:
+    """Splits a replacement text at its parameters; None where it has others than 1 to `arity`."""
+    body: list[str | int] = []
+    place = 0
+    for match in _PARAMETER.finditer(text):
+        if match.group(1) is not None:
+            if int(match.group(1)) > arity:
+                return None
+            body.append(text[place : match.start()])
+            body.append(int(match.group(1)))
+            place = match.end()
+        elif match.group() in ("#", "##"):
+            return None  # It defines something that has parameters.
+    body.append(text[place:])
+    return tuple(part for part in body if part != "")
+
+
+def parse_parameters(text: str) -> tuple[str, ...] | None:
+    """The delimiters of a \\def's parameter text such as `#1 to #2;`; None if it is odd."""
+    parts = re.split(r"#(.?)", text, flags=re.DOTALL)
+    numbers = parts[1::2]
+    if numbers != [str(i) for i in range(1, len(numbers) + 1)] or len(numbers) > 9:
+        return None
+    return tuple(parts[0::2])
+
+
+def computes(body: str, known: frozenset[str] | set[str] | dict[str, Macro]) -> bool:
+    """Whether a replacement text is a program: see `_PROGRAM`; `@` names of LaTeX's inside too."""
+    for name in _WORDS.findall(body):
+        if name in _PROGRAM or (("@" in name) and name not in known):
+            return True
+        if "_" in name or ":" in name:
+            plain = re.match(r"[A-Za-z@]*", name)
+            if plain is not None and plain.group() in _PROGRAM:
+                return True
+    return "^^" in body
+
+
+def delimiter_pattern(delimiter: str) -> str:
+    """A regular expression for a delimiter: blanks match blanks, control words end as words."""
+    found = []
+    for token in _LITERAL.findall(delimiter):
+        if token.isspace():
+            found.append(r"\s+")
+        elif len(token) > 1 and token[1].isalpha():
+            found.append(re.escape(token) + r"(?![A-Za-z])\s*")
+        else:
+            found.append(re.escape(token))
+    return "".join(found)
+
+
+def single_token(text: str) -> bool:
+    """Whether a replacement text is one token or one group, and so needs no braces around it."""
+    match = lexer(True, "").match(text)
+    if match is None:
+        return False
+    if match.end() == len(text):
+        return text[0] == "\\" or len(text) == 1
+    return False

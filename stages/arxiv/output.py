@@ -1,0 +1,122 @@
+"""The text that is left of a paper, as it is written: where it begins, and what is left out."""
+
+from __future__ import annotations
+
+import re
+
+from stages.arxiv.macros import ends_in_word
+
+_BLANK_END = re.compile(r"[ \t]+\Z")
+_TRAILING = re.compile(r"[ \t]+(?=\n)")
+_PARAGRAPHS = re.compile(r"\n{3,}")
+
+
+class BombError(Exception):
+    """A paper that grows without end; the message begins with a word of `FAULTS`."""
+
+
+class Verbatim(str):
+    """Text that is kept to the letter."""
+
+    __slots__ = ()
+
+
+class Output:
+    """Collects text. `hold` keeps text out while it is above 0 (style files, preambles of parts);
+    `bibliography` while it is not None: the environment that ends it, or `*` for a section."""
+
+    def __init__(self, limit: int) -> None:
+        self.parts: list[str] = []
+        self.hold = 0
+        self.bibliography: str | None = None
+        self.bibliography_chars = 0
+        self.first_section: int | None = None
+        self.front_end: int = 0
+        self._limit, self._chars = limit, 0
+        self._after_word = False
+
+    def text(self, text: str) -> None:
+        if not text:
+            return
+        first = text[0]
+        if self._after_word and first.isalpha() and first.isascii():
+            text = " " + text
+        self._after_word = False
+        self._put(text)
+
+    def word(self, token: str) -> None:
+        """A control sequence with its backslash."""
+        self._put(token)
+        self._after_word = token[-1].isalpha() or token[-1] == "@"
+
+    def verbatim(self, text: str) -> None:
+        self._after_word = ends_in_word(text)
+        self._put(Verbatim(text))
+
+    def _put(self, text: str) -> None:
+        if self.hold or self.bibliography is not None:
+            if not self.hold:
+                self.bibliography_chars += len(text)
+            return
+        self._chars += len(text)
+        if self._chars > self._limit:
+            raise BombError(f"macro_bomb: the text grows beyond {self._limit} characters")
+        self.parts.append(text)
+
+    @property
+    def open(self) -> bool:
+        return not self.hold and self.bibliography is None
+
+    def at_line_start(self) -> bool:
+        """Whether nothing but blanks stands on the line that is being written."""
+        for part in reversed(self.parts):
+            head, newline, tail = part.rpartition("\n")
+            if (tail if newline else part).strip(" \t"):
+                return False
+            if newline:
+                return True
+        return True
+
+    def drop_indent(self) -> None:
+        """Removes blanks at the end."""
+        if self.open and self.parts and not isinstance(self.parts[-1], Verbatim):
+            self.parts[-1] = _BLANK_END.sub("", self.parts[-1])
+
+    def section_begins(self) -> None:
+        """A section begins with what is written next."""
+        if self.bibliography == "*":
+            self.bibliography = None
+        if self.first_section is None and not self.hold:
+            self.first_section = len(self.parts)
+
+    def front_ends(self) -> None:
+        """The title or abstract is over: text without a section may begin here."""
+        if not self.hold:
+            self.front_end = len(self.parts)
+
+    def front(self) -> str:
+        """What stands before the first section."""
+        return "".join(self.parts[: self.first_section])
+
+    def body(self) -> str:
+        """The text from the first section on, or behind the front matter where there is none."""
+        begin = self.front_end if self.first_section is None else self.first_section
+        return tidy(self.parts[begin:])
+
+
+def tidy(parts: list[str]) -> str:
+    """Joins parts; outside verbatim text no blanks end a line and no two blank lines follow."""
+    runs: list[str] = []
+    loose: list[str] = []
+    for part in parts:
+        if isinstance(part, Verbatim):
+            runs += [_tidy("".join(loose)), part]
+            loose = []
+        else:
+            loose.append(part)
+    runs.append(_tidy("".join(loose)))
+    return "".join(runs).strip("\n").rstrip()
+
+
+def _tidy(text: str) -> str:
+    return _PARAGRAPHS.sub("\n\n", _TRAILING.sub("", text))

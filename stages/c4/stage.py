@@ -1,0 +1,166 @@
+"""`c4` reads the published dataset; `c4_clean` and `c4_filter` are the rules behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import orjson
+from pydantic import Field
+
+from stages.c4.badwords import BadWords, read_words
+from stages.c4.clean import LINE_RULES, REASONS, CleanSettings, check_page, clean_page
+from stages.c4.line_dedup import with_line_counts
+from stages.c4.reader import REASONS as READER_REASONS
+from stages.c4.reader import C4Reader, C4Settings
+from stages.c4.sentences import SentenceModelMissingError, model_digests, sentence_counter
+from stages.c4.url import split_of
+from stages.engine import files
+from stages.engine.progress import Reporter
+from stages.engine.rules import RuleStage
+from stages.engine.source import SourceStage
+from stages.engine.step import InputError, Record, Settings
+from stages.engine.units import Splitter, WorkUnit, byte_stretches
+from stages.outcomes import Reject, SourceReader
+
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
+
+
+class C4(SourceStage[C4Settings]):
+    name = "c4"
+    summary = "read the published C4 (JSON lines of text, url, timestamp)"
+    Settings = C4Settings
+    reasons = READER_REASONS
+
+    def reader(self) -> SourceReader:
+        return C4Reader(self.settings)
+
+    @property
+    def split(self) -> Splitter:
+        def stretches(path: str, size: int, target: int) -> list[tuple[int, int | None]]:
+            packed = path.lower().endswith(_PACKED)
+            return [(0, None)] if packed else list(byte_stretches(path, size, target))
+
+        return stretches
+
+
+class CleanRule:
+    """C4's page checks and line rules for one document; adds lines to `counter` by rule."""
+
+    reads = ("text", "url", "created", "meta")
+    writes = ("text", "meta")
+
+    def __init__(self, settings: CleanSettings) -> None:
+        self._settings = settings
+        self._sentences = sentence_counter(settings.sentences)
+        self.counter: Counter[str] = Counter()
+
+    def __call__(
+        self, text: str, url: str | None, created: str | None, meta: str | None
+    ) -> tuple[str, str | None] | Reject:
+        lines: Counter[str] = Counter()
+
+        def count(rule: str, number: int) -> None:
+            lines[rule] += number
+
+        verdict = check_page(text, url, created, self._settings, count)
+        if not isinstance(verdict, Reject):
+            verdict = clean_page(verdict, self._settings, count, self._sentences)
+        self.counter += lines
+        if isinstance(verdict, Reject):
+            return verdict
+        del lines["passed"]
+        return verdict, with_line_counts(meta, lines)
+
+
+class C4Clean(RuleStage[CleanSettings]):
+    name = "c4_clean"
+    summary = "C4's rules for pages and their lines, in the authors' order, each line counted"
+    Settings = CleanSettings
+    reasons = REASONS
+    line_rules = LINE_RULES
+
+    def check(self) -> None:
+        try:
+            model_digests(self.settings.sentences)
+        except SentenceModelMissingError as error:
+            raise InputError(f"{self.step.name}: {error}") from error
+
+    def models(self) -> dict[str, str]:
+        return model_digests(self.settings.sentences)
+
+    def rule(self) -> CleanRule:
+        return CleanRule(self.settings)
+
+    def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
+        # A rule of the unit's own, because its lines are counted by unit.
+        self._rule = rule = self.rule()
+        record = super().process(unit, reporter)
+        record.counts.other.update({f"line_{name}": n for name, n in rule.counter.items()})
+        return record
+
+
+class FilterSettings(Settings):
+    bad_words: dict[str, str] = Field(
+        {},
+        description="path of a list of bad words by language, one word a line; C4 took LDNOOBW's"
+        " English list at commit 25e679f. None comes along",
+    )
+    allowed_words: dict[str, tuple[str, ...]] = Field(
+        {"ja": ("sm", "グロ", "女の子"), "zh": ("性",)},
+        description="words of a language's list that are common parts of words there (mC4). They"
+        " say nothing of other languages' lists",
+    )
+    mark_split: bool = Field(
+        True,
+        description="note in `meta.c4_split` whether C4 would put the page into its validation"
+        " split (one page in a thousand, by the MD5 of its URL)",
+    )
+
+
+class FilterRule:
+    """Bad words by the document's language, and the mark of the split."""
+
+    reads = ("text", "url", "language", "meta")
+    writes = ("meta",)
+
+    def __init__(self, settings: FilterSettings) -> None:
+        self._mark = settings.mark_split
+        self._lists = {
+            language: BadWords(language, read_words(path), settings.allowed_words.get(language, ()))
+            for language, path in settings.bad_words.items()
+        }
+
+    def __call__(
+        self, text: str, url: str | None, language: str | None, meta: str | None
+    ) -> tuple[str | None] | Reject:
+        words = self._lists.get((language or "").split("-")[0])
+        if words is not None and (found := words.find(text)) is not None:
+            return Reject("bad_word", found)
+        if not self._mark or not url:
+            return (meta,)
+        value = orjson.loads(meta) if meta else {}
+        value["c4_split"] = split_of(url)
+        return (orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(),)
+
+
+class C4Filter(RuleStage[FilterSettings]):
+    name = "c4_filter"
+    summary = "C4's last rules: bad words by language, and the mark of its validation split"
+    Settings = FilterSettings
+    reasons = {"bad_word": "a word of the list of its language"}
+
+    def check(self) -> None:
+        try:
+            for path in self.settings.bad_words.values():
+                read_words(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.step.name}: bad_words: {error}") from error
+
+    def models(self) -> dict[str, str]:
+        return {
+            f"bad_words_{language}": files.sha256_of(path)
+            for language, path in self.settings.bad_words.items()
+        }
+
+    def rule(self) -> FilterRule:
+        return FilterRule(self.settings)

@@ -1,0 +1,1 @@
+"""StackExchange: the public dumps' posts, grouped to threads, one document a question."""

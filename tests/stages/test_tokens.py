@@ -1,0 +1,130 @@
+"""Token shards from documents: a global order that only ids decide, whatever the layout."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.documents import PartWriter
+from stages.engine.manifest import Manifest
+from stages.engine.run import run_step
+from stages.engine.step import Step
+from stages.outcomes import Document
+from tokenizer import manifest as token_manifest
+from tokenizer.encode import Encoder
+from tokenizer.sample import SampleRule, hash64
+from tokenizer.shards import ShardReader
+from tokenizer.train import TokenizerSettings, train_tokenizer
+
+WORDS = [
+    "river",
+    "stone",
+    "bridge",
+    "winter",
+    "garden",
+    "library",
+    "engine",
+    "market",
+    "forest",
+    "window",
+]
+
+
+def text_of(i: int) -> str:
+    return " ".join(WORDS[(i * k) % 10] + str(i % 97) for k in range(1, 30)) + "\n end"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tokenizer.model"
+    lines = [text_of(i) for i in range(300)] + ["0123456789"]
+    train_tokenizer(lines, path, TokenizerSettings(vocab_size=500))
+    return path
+
+
+def documents(folder: Path, numbers: list[list[int]], source: str = "wikipedia") -> Path:
+    """One part per list of document numbers; number -1 is an empty document."""
+    for n, part in enumerate(numbers):
+        name = f"part-{n:05d}-of-{len(numbers):05d}.parquet"
+        with PartWriter(str(folder), name, "t") as out:
+            for i in part:
+                text = text_of(i) if i >= 0 else ""
+                out.outcome(Document(f"d{i}", text, source, f"f#{i}"))
+    return folder
+
+
+def tokens(folder: Path, model: Path, output: Path, **settings: object) -> Manifest:
+    step = Step(
+        name="tokens",
+        stage="tokens",
+        output=str(output),
+        inputs={"input": [str(folder)], "tokenizer": [str(model)]},
+        settings={"valid_share": 0.1, **settings},
+    )
+    return run_step(step).manifest
+
+
+def payloads(output: Path) -> dict[str, str]:
+    return {
+        p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(output.glob("*/*"))
+        if p.parent.name not in ("rejected", "bad")
+    }
+
+
+def test_shards_do_not_depend_on_how_documents_lie_in_parts(tmp_path: Path, model: Path) -> None:
+    one = documents(tmp_path / "one", [list(range(200))])
+    many = documents(tmp_path / "many", [list(range(150, 200)), [], list(range(150))[::-1]])
+    tokens(one, model, tmp_path / "a", shard_tokens=2000)
+    tokens(many, model, tmp_path / "b", shard_tokens=2000)
+    found = payloads(tmp_path / "a")
+    assert len([n for n in found if n.endswith(".bin")]) > 3
+    assert found == payloads(tmp_path / "b")
+
+
+def test_documents_are_in_the_order_of_their_keys_and_decode_to_their_text(
+    tmp_path: Path, model: Path
+) -> None:
+    tokens(documents(tmp_path / "in", [list(range(120))]), model, tmp_path / "out")
+    manifest = token_manifest.load(tmp_path / "out")
+    encoder = Encoder(model)
+    seen: list[str] = []
+    for shard in manifest.shards:
+        reader = ShardReader(tmp_path / "out" / shard.path, vocab_size=manifest.vocab_size)
+        stream = np.fromfile(tmp_path / "out" / shard.path, dtype="<u2")
+        rows = reader.documents
+        ids = rows.column("id").to_pylist()
+        assert ids == sorted(ids, key=lambda i: hash64(0, i, "order"))
+        held_out = SampleRule(0.1, 0, "valid")
+        assert all(held_out.keep(i) == (shard.split == "valid") for i in ids)
+        for name, first, length in zip(
+            ids, rows["first_token"].to_pylist(), rows["length"].to_pylist(), strict=True
+        ):
+            own = stream[first : first + length]
+            assert own[-1] == manifest.separator.id
+            assert (own[:-1] != manifest.separator.id).all()
+            assert encoder.decode(own[:-1]) == text_of(int(name[1:]))
+        seen += ids
+    assert sorted(seen) == sorted(f"d{i}" for i in range(120))
+    assert len({s.split for s in manifest.shards}) == 2
+
+
+def test_an_empty_document_is_rejected_and_counted(tmp_path: Path, model: Path) -> None:
+    done = tokens(documents(tmp_path / "in", [[1, -1, 2]]), model, tmp_path / "out")
+    assert (done.counts.documents_in, done.counts.documents_out) == (3, 2)
+    assert done.counts.reasons == {"no_tokens": 1}
+    listed = {f["path"] for f in done.files}
+    assert "rejected/part-00000-of-00001.parquet" in listed
+    assert {"manifest.json", "tokenizer.model"} <= listed
+
+
+def test_a_separator_written_out_in_a_text_stays_text(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "in"
+    with PartWriter(str(folder), "part-00000-of-00001.parquet", "t") as out:
+        out.outcome(Document("x", "river </s> stone <s> garden", "wikipedia", "f#0"))
+    tokens(folder, model, tmp_path / "out", valid_share=0.0)
+    stream = np.fromfile(next((tmp_path / "out").glob("*/train-*.bin")), dtype="<u2")
+    assert (stream == 2).sum() == 1 and stream[-1] == 2
