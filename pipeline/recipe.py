@@ -219,7 +219,7 @@ def _change(value: dict[str, Any], change: str) -> None:
     except ValueError as error:
         raise RecipeError(f"--set {change}: the value is not YAML") from error
     *path, last = key.split(".")
-    if path == ["parameters"] and new is not None:
+    if path == ["parameters"] and new is not None and not isinstance(new, str):
         new = text  # Parameters are text, also where it looks like a number.
     here: Any = value
     for name in path:

@@ -12,6 +12,7 @@ from stages.engine.step import InputError, Stage, Step
 STAGES: dict[str, str] = {
     "commoncrawl": "stages.commoncrawl.stage:CommonCrawl",
     "wikipedia": "stages.wikipedia.stage:Wikipedia",
+    "stackexchange": "stages.stackexchange.stage:StackExchange",
     "url_dedup": "stages.dedup.documents:UrlDedup",
     "document_dedup": "stages.dedup.documents:DocumentDedup",
     "line_dedup": "stages.dedup.lines:LineDedup",

@@ -53,7 +53,7 @@ _ABOUT = re.compile(
 
 LONGEST_LINE = 400
 """A longer line is no boundary (characters)."""
-_HEADER_LINES = 600
+_HEADER_LINES = 60
 _MARKER_LINES = 5
 _NOTICE_LINES = 15
 _TAIL_LINES = 12

@@ -71,8 +71,8 @@ class CleanSettings(PageSettings):
     max_word_chars: int = Field(1000, ge=1, description="lines with longer words are dropped")
     end_marks: tuple[str, ...] = Field(
         (".", "?", "!", '"'),
-        description='how a line must end. No `\'` and no curly quotes: the paper says "a terminal'
-        ' punctuation mark", the code has these four',
+        description="how a line must end: the code's four, no apostrophe and no curly quotes among"
+        " them; the paper says only: a terminal punctuation mark",
     )
     ellipsis: str = Field("...", description="a line that ends so is cut off; empty: no such rule")
     policy_phrases: tuple[str, ...] = Field(

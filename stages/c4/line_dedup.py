@@ -157,9 +157,7 @@ class C4LineDedup(ShuffleStage[C4LineDedupSettings]):
         return record
 
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
-        emitted, dropped = decide_partition(
-            values, keep_smallest, self.scratch(f"keep-{key}.bits")
-        )
+        emitted, dropped = decide_partition(values, keep_smallest, self.scratch(f"keep-{key}.bits"))
         record = Record(key, emitted=emitted)
         record.counts.other.update(duplicate_hashes=dropped)
         return record

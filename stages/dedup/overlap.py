@@ -72,14 +72,13 @@ class OverlapSettings(Settings):
 
 @dataclass(frozen=True)
 class Keys:
-    """Hashes of a unit's documents: of URLs (with `has_url`), of texts, and of lines, flat and
-    without blank ones (`line_row`: the document of each)."""
+    """Hashes of a unit's documents: of URLs (with `has_url`), of texts, and of all lines but blank
+    ones."""
 
     url: U64
     has_url: Bools
     text: U64
     line: U64
-    line_row: I64
 
     def of(self, kind: int) -> U64:
         return (self.url[self.has_url], self.text, self.line)[kind]
@@ -93,18 +92,15 @@ def keys_of(batch: pa.RecordBatch, lines: bool) -> Keys:
     urls = batch.column("url").to_pylist()
     texts = batch.column("text").to_pylist()
     digest = xxhash.xxh3_64_intdigest
-    line, row = np.empty(0, np.uint64), np.empty(0, np.int64)
+    line = np.empty(0, np.uint64)
     if lines:
-        line, bounds = batch_line_hashes(texts)
-        row = np.repeat(np.arange(len(texts), dtype=np.int64), np.diff(bounds))
-        real = line != _EMPTY_LINE
-        line, row = line[real], row[real]
+        line, _ = batch_line_hashes(texts)
+        line = line[line != _EMPTY_LINE]
     return Keys(
         np.fromiter((digest(url_match_key(u).encode()) if u else 0 for u in urls), np.uint64),
         np.fromiter((bool(u) for u in urls), np.bool_),
         np.fromiter((digest(t.encode()) for t in texts), np.uint64),
         line,
-        row,
     )
 
 
@@ -262,11 +258,11 @@ class Overlap(ShuffleStage[OverlapSettings]):
         parts = [keys_of(b, self.settings.lines) for b in self._batches(unit, ["url", "text"])]
         if not parts:
             return keys_of(pa.RecordBatch.from_pylist([], _EMPTY), self.settings.lines)
-        rows = np.cumsum([0, *(len(p.text) for p in parts)])
         return Keys(
-            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("url", "has_url")),
-            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("text", "line")),
-            np.concatenate([p.line_row + rows[i] for i, p in enumerate(parts)]),
+            url=np.concatenate([p.url for p in parts]),
+            has_url=np.concatenate([p.has_url for p in parts]),
+            text=np.concatenate([p.text for p in parts]),
+            line=np.concatenate([p.line for p in parts]),
         )
 
 

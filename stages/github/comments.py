@@ -23,11 +23,11 @@ _DECORATION = " \t\r\n\f*#/;%!|-=~+_<>\u2500\u2550\ufeff"
 _SPACE = re.compile(r"[ \t\r\f\ufeff]*")
 # Directives of the C preprocessor are code in whatever file they stand.
 _PREPROCESSOR = re.compile(
-    r"#[ \t]*(?:include|define|undef|ifdef|ifndef|pragma|import|endif|elif|error|warning)\b"
-    r"|#(?:if|else|line|using)\b"
+    r"#(?:include|define|undef|ifdef|ifndef|if|else|elif|endif|pragma|import|error|warning|line"
+    r"|using|region|endregion)\b(?!:)"
+    r"|#[ \t]+(?:include[ \t]*[<\"]|(?:define|undef|ifdef|ifndef)[ \t]+[A-Z_]\w*|endif\b"
+    r"|pragma[ \t]+\w)"
 )
-# rather `#pragma once` and friends than prose: "# define the names" is no directive
-_PROSE = re.compile(r"#[ \t]+(?:define|import|include|error|warning)\b(?![ \t]*[<\"A-Z_])")
 _DOCSTRING = re.compile(r"[rRuU]?(\"\"\"|''')")
 _OPENER_TAIL = re.compile(r"[*!#=~+/|-]*")
 _CLOSER_HEAD = " \t*#=~+|-/"
@@ -36,24 +36,23 @@ _RST_COMMENT = re.compile(r"\.\.(?=[ \t]|$)(?![ \t]+(?:\[|_|\|))(?![ \t]*[\w-]+(
 # Comments that tools read. They stay whatever stands around them.
 _PROTECTED = re.compile(
     r"""(?xi)
-    -\*- | (?:.*[ \t])?(?:vim?|ex): .* (?:[ \t:](?:se|set)[ \t] | =) | .*\b(?:en)?coding[ \t]*[:=]
-    | go:\w | \+build\b | cgo\b | line[ ] | nolint | export[ ]
+    -\*- | (?:.*[ \t])?(?:vim?|ex):.*(?:[ \t:](?:se|set)[ \t]|=) | .*\b(?:en)?coding[ \t]*[:=]
+    | go:\w | \+build\b | nolint
     | !?preview\b | %% | \#?(?:end)?region\b
-    | (?:es|js|ts|css|style|sass|html|swift|markdown|ast-grep)-?(?:lint|hint)\b
-    | jscs: | globals?[ ]+[\w$] | exported[ ] | istanbul | prettier | webpack | c8[ ] | v8[ ]
-    | @(?:no)?flow\b | @ts-\w | @jsx | @jest | @format\b | @cc_on | @vitest | @typedef | @type\b
-    | @providesmodule | @emails | @define | @suppress | @fileoverview[ ]+@
+    | (?:es|js|ts|css|style|sass|html|swift|markdown)-?(?:lint|hint)\b
+    | jscs: | globals?[ ]+[\w$] | istanbul | prettier | webpack | [cv]8[ ]
+    | @(?:no)?flow\b | @ts-\w | @jsx | @jest | @vitest | @format\b | @cc_on | @typedef | @type\b
+    | @providesmodule | @define | @suppress
     | (?:pylint|flake8|mypy|isort|pyright|ruff|fmt|yapf|pytype|rubocop|typed|cython|distutils)[ ]?:
-    | no[ ]?qa\b | nosec\b | type:[ ]*ignore | pragma[: ] | doctest: | /// | script$
+    | no[ ]?qa\b | nosec\b | type:[ ]*ignore | pragma[:] | doctest: | ///
     | (?:frozen_string_literal|warn_indent|warn_past_scope|shareable_constant_value)[ ]*:
     | clang-format | iwyu | cppcheck | lint[ ]-
     | shellcheck\b | yaml-language-server | (?:syntax|escape|check)=
     | swift-tools-version | ktlint | detekt | language= | \$schema
     | <?reference[ ]+(?:path|types|lib)\b | <?amd- | [@\#][ ]?source(?:mapping)?url
-    | requires-python | dependencies[ ]= | ]
     """
 )
-
+_WORDS_JUDGED = 200
 
 @dataclass(frozen=True, slots=True)
 class Blank:
@@ -122,7 +121,7 @@ def _element(text: str, at: int, limit: int, syntax: Syntax) -> Element | None:
     if syntax.front and (found := compiled(syntax.front).match(text, first, limit)):
         end = _SPACE.match(text, found.end(), limit).end()  # type: ignore[union-attr]
         return Pinned(text[at : end + 1 if text[end : end + 1] == "\n" else end])
-    if _PREPROCESSOR.match(text, first, line_end) and not _PROSE.match(text, first, line_end):
+    if _PREPROCESSOR.match(text, first, line_end):
         return None
     if at == 0 or text[at - 1] == "\n":
         for opening, closing in syntax.lines:
@@ -139,11 +138,14 @@ def _element(text: str, at: int, limit: int, syntax: Syntax) -> Element | None:
 
 
 def _protected(words: str) -> bool:
-    return bool(_PROTECTED.match(words) or _PROTECTED.match(words.strip(_DECORATION)))
+    head = words.strip()[:_WORDS_JUDGED]
+    return bool(_PROTECTED.match(head) or _PROTECTED.match(head.strip(_DECORATION)))
 
 
 def _line(raw: str, words: str) -> Line:
-    return Line(raw, words.strip(_DECORATION), protected=_protected(words.strip()))
+    if _protected(words):
+        return Line(raw, words.strip(), protected=True)
+    return Line(raw, words.strip(_DECORATION))
 
 
 def _line_comments(text: str, at: int, limit: int, syntax: Syntax) -> Comment | None:
@@ -173,7 +175,7 @@ def _line_mark(text: str, start: int, line_end: int, syntax: Syntax) -> int | No
     found = compiled(syntax.line).match(text, first, line_end)
     if found is None or text.startswith("#!", start) and start == 0:
         return None
-    if _PREPROCESSOR.match(text, first, line_end) and not _PROSE.match(text, first, line_end):
+    if _PREPROCESSOR.match(text, first, line_end):
         return None
     if any(compiled(opening).match(text, first, line_end) for opening, _ in syntax.block):
         return None
@@ -252,7 +254,8 @@ def _whole_lines(text: str, at: int, limit: int, closing: str) -> Comment | None
 
 
 def _indented(text: str, at: int, limit: int) -> Comment | None:
-    """A reStructuredText comment: `.. words`, and the indented lines that follow."""
+    """A reStructuredText comment: `.. words`, and the indented lines that follow; but `..` before
+    a blank line is a comment of its own."""
     found = _RST_COMMENT.match(text, at, limit)
     if found is None:
         return None
@@ -266,10 +269,8 @@ def _indented(text: str, at: int, limit: int) -> Comment | None:
         raw = text[position:line_end]
         if not lines:
             words = raw[2:]
-            lines.append(Line(raw, words.strip(_DECORATION), before="..", after="\n"))
-            lines[0].protected = _protected(words.strip())
-            if not words.strip() and not text[line_end : line_end + 1].strip(" \t"):
-                pass
+            lines.append(_line(raw, words))
+            lines[0].before, lines[0].after = "..", "\n"
         elif raw.strip() and raw[0] not in " \t":
             break
         else:
@@ -277,4 +278,6 @@ def _indented(text: str, at: int, limit: int) -> Comment | None:
         position = line_end
         if raw.strip():
             end, kept = position, len(lines)
+        if kept == 1 and raw.strip() == ".." and text[position : position + 1] == "\n":
+            break
     return Comment(text[at:end], lines[:kept])

@@ -38,8 +38,8 @@ _ML_BLOCK = (r"\(\*(?!\))", r"\*\)")
 _LISP_BLOCK = (r"#\|", r"\|#")
 _HASKELL_BLOCK = (r"\{-(?!#)", r"-\}")
 _REM = r"(?i:@?rem)(?=\s|$)"
-_PRAGMA_ONCE = r"#pragma[ \t]+once[ \t]*$"
-_USE = r"(['\"])use (?:strict|client|server|asm)\1;?[ \t]*$"
+_PRAGMA_ONCE = r"#pragma[ \t]+once[ \t\r]*$"
+_USE = r"(['\"])use (?:strict|client|server|asm)\1;?[ \t\r]*$"
 _XML_FRONT = r"<\?xml[^>]{0,500}\?>|<!(?i:doctype)[^>\[]{0,500}>"
 _POD = (r"=(?:pod|head\d|begin|for|encoding|item|over|comment)\b", r"=cut\b")
 
@@ -56,7 +56,7 @@ _SYNTAXES: dict[str, Syntax] = {
     "block_only": Syntax(block=(_C_BLOCK,)),
     "hash": Syntax(line="#"),
     "hash_c": Syntax(line="#|//", block=(_C_BLOCK,)),
-    "yaml": Syntax(line="#", front=r"---[ \t]*$|%(?:YAML|TAG)\b[^\n]*"),
+    "yaml": Syntax(line="#", front=r"---[ \t\r]*$|%(?:YAML|TAG)\b[^\n]*"),
     "python": Syntax(line="#", docstrings=True),
     "ruby": Syntax(line="#", lines=((r"=begin\b", r"=end\b"),)),
     "perl": Syntax(line="#", lines=(_POD,)),
@@ -89,10 +89,10 @@ _SYNTAXES: dict[str, Syntax] = {
     "gas": Syntax(line="#|//|;|@", block=(_C_BLOCK,)),
     "percent": Syntax(line="%"),
     "percent_c": Syntax(line="%", block=(_C_BLOCK,)),
-    "matlab": Syntax(line=r"%(?!\{[ \t]*$)", lines=((r"%\{[ \t]*$", r"%\}[ \t]*$"),)),
-    "octave": Syntax(line=r"[%#](?!\{[ \t]*$)", lines=((r"[%#]\{[ \t]*$", r"[%#]\}[ \t]*$"),)),
+    "matlab": Syntax(line=r"%(?!\{[ \t\r]*$)", lines=((r"%\{[ \t\r]*$", r"%\}[ \t\r]*$"),)),
+    "octave": Syntax(line=r"[%#](?!\{[ \t\r]*$)", lines=((r"[%#]\{[ \t\r]*$", r"[%#]\}[ \t\r]*$"),)),
     "basic": Syntax(line=rf"'|{_REM}"),
-    "batch": Syntax(line=rf"::|{_REM}", front=r"@?(?i:echo)[ \t]+(?i:off)[ \t]*$"),
+    "batch": Syntax(line=rf"::|{_REM}", front=r"@?(?i:echo)[ \t]+(?i:off)[ \t\r]*$"),
     "vim": Syntax(line='"'),
     "abap": Syntax(line='"', column=r"\*"),
     "fortran": Syntax(line="!"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from lxml import etree
 
@@ -19,28 +20,29 @@ from stages.stackexchange.scripts import lowered, raised
 from stages.stackexchange.settings import StackExchangeSettings
 from stages.stackexchange.tables import Table
 
-_SPACE = re.compile("[ \t\n\r\f\v\x85\xa0\u2028\u2029]+")
+_SPACE = re.compile("[\t\n\r\f\v\x85\xa0\u2028\u2029]+")
+_SPACES = re.compile(" {2,}")
 _AROUND_BREAK = re.compile(r" *\n *")
 _BREAKS = re.compile(r"\n{3,}")
 # Controls, byte order marks and code points that are no characters: seen in dumps, never meant.
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 _BACKTICKS = re.compile(r"`+")
 _LANGUAGE = re.compile(r"(?:^|\s)lang(?:uage)?-([\w+#.-]{1,20})", re.ASCII)
-_NO_LANGUAGE = frozenset({"none", "default", "html-prettyprint"})
+_NO_LANGUAGE = frozenset({"none", "default"})
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
-_BLOCKS = frozenset(
+_BLOCK_NAMES = (
     "address article aside center details div fieldset figcaption figure footer form header main"
-    " nav p section summary".split()
+    " nav p section summary"
 )
-_DROPPED = frozenset(
-    "script style head title template noscript iframe object embed audio video".split()
-)
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
+_DROPPED_NAMES = "script style head title template noscript iframe object embed audio video"
+_DROPPED = frozenset(_DROPPED_NAMES.split())
 _MAX_URL = 2000
 _MAX_NUMBER = 10**9
 
 
-class HtmlError(Exception):
-    """The post is not read; the message says why."""
+class TooLargeError(Exception):
+    """A post beyond the bounds; the message says by what."""
 
 
 class HtmlConverter:
@@ -48,27 +50,26 @@ class HtmlConverter:
 
     def __init__(self, settings: StackExchangeSettings) -> None:
         self._settings = settings
-        self._parser = etree.HTMLParser(
-            target=_Builder(settings), huge_tree=True, no_network=True, remove_comments=True
-        )
+        self._builder = _Builder(settings)
+        # The stubs want a `comment` method and str | bytes, which lxml does not need.
+        target: Any = self._builder
+        self._parser = etree.HTMLParser(target=target, huge_tree=True, no_network=True)
 
     def __call__(self, html: str) -> str:
         """Text of a post's HTML, without blank lines at its ends.
 
-        Raises HtmlError: a post beyond the bounds, or one that the parser gives up on.
+        Raises TooLargeError, and what lxml raises if it gives up on the post.
         """
         if len(html) > self._settings.max_body_chars:
-            raise HtmlError(f"{len(html)} characters of HTML")
+            raise TooLargeError(f"{len(html)} characters of HTML")
         if html.count("<") > self._settings.max_tags:
-            raise HtmlError(f"{html.count('<')} tags")
+            raise TooLargeError(f"{html.count('<')} tags")
         html = _NO_TEXT.sub("", html)
         if not html.strip():
             return ""
-        try:
-            # The parser's target returns the text, of which the stubs know nothing.
-            return str(etree.fromstring(html, self._parser))
-        except (etree.LxmlError, ValueError) as error:
-            raise HtmlError(f"{type(error).__name__}: {error}"[:200]) from error
+        self._builder.begin()
+        # The parser returns what its target returns, of which the stubs know nothing.
+        return str(etree.fromstring(html, self._parser))
 
 
 class _Builder:
@@ -77,9 +78,10 @@ class _Builder:
     def __init__(self, settings: StackExchangeSettings) -> None:
         self._s = settings
         self._placeholders = frozenset(alt.casefold() for alt in settings.placeholder_alts)
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Forgets the post before, however far it got."""
         self._layout = Layout()
         self._inline: list[str] = []
         self._lists: list[int | None] = []  # number of the next item, None for bullets
@@ -127,7 +129,7 @@ class _Builder:
             return
         if self._pre is not None:
             self._pre.append(data)
-        else:
+        elif self._inline or not data.isspace():
             self._inline.append(_SPACE.sub(" ", data))
 
     def close(self) -> str:
@@ -136,9 +138,7 @@ class _Builder:
         if self._table is not None:
             self._end_table()
         self._flush()
-        text = self._layout.text()
-        self._begin()
-        return text
+        return self._layout.text()
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -221,15 +221,17 @@ class _Builder:
     def _flush(self, mark: str = "") -> None:
         """Ends the paragraph that is open, if any."""
         if self._code:
+            self._code = 1
             self._end_code()
-            self._code = 0
         self._script = 0
         self._links = [(0, url) for _, url in self._links]
         if not self._inline:
             return
-        text = _AROUND_BREAK.sub("\n", _SPACE_RUN.sub(" ", "".join(self._inline)))
+        text = _one_space("".join(self._inline))
         self._inline = []
-        text = _BREAKS.sub("\n\n", text).strip(" \n")
+        if "\n" in text:
+            text = _BREAKS.sub("\n\n", _AROUND_BREAK.sub("\n", text))
+        text = text.strip(" \n")
         if text:
             self._layout.add((mark + text).split("\n"))
 
@@ -269,10 +271,13 @@ class _Builder:
             self._code_start = len(self._inline)
 
     def _end_code(self) -> None:
-        self._code = max(0, self._code - 1)
+        self._code -= 1
+        if self._code < 0:  # its paragraph has ended, and the code with it
+            self._code = 0
+            return
         if self._code or self._s.inline_code == "plain":
             return
-        code = _SPACE_RUN.sub(" ", self._taken(self._code_start).replace("\n", " "))
+        code = _one_space(self._taken(self._code_start).replace("\n", " "))
         inner = code.strip(" ")
         if not inner:
             self._inline.append(code)
@@ -365,7 +370,6 @@ class _Builder:
         self._layout.part(2)
 
 
-_SPACE_RUN = re.compile(" {2,}")
 _OTHER_ENDS = re.compile("[\v\f\x85\u2028\u2029]")
 
 _INLINE_START: dict[str, Callable[[_Builder, dict[str, str]], None]] = {
@@ -376,6 +380,10 @@ _INLINE_START: dict[str, Callable[[_Builder, dict[str, str]], None]] = {
     "sub": _Builder._start_script,
     "sup": _Builder._start_script,
 }
+
+
+def _one_space(text: str) -> str:
+    return _SPACES.sub(" ", text) if "  " in text else text
 
 
 def _nothing(builder: _Builder) -> None: ...

@@ -11,7 +11,8 @@ _MAX_DEPTH = 16
 
 @dataclass(slots=True)
 class _Container:
-    """A quote or list item: what stands before its first line, and before all others."""
+    """A quote or list item: what stands before its first line, and before all others (the same
+    for quotes)."""
 
     marker: str
     rest: str
@@ -32,7 +33,8 @@ class Layout:
     def part(self, gap: int) -> None:
         """At least `gap` line ends before the next block; 2 make a blank line. Not between a list
         item's marker and its first block."""
-        if not (self._stack and not self._stack[-1].used and self._stack[-1].marker.strip("> ")):
+        inner = self._stack[-1] if self._stack else None
+        if inner is None or inner.used or inner.marker == inner.rest:
             self._gap = max(self._gap, gap)
 
     def part_exactly(self, gap: int) -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Literal
 
 QUESTION, ANSWER = 1, 2
 
@@ -37,18 +36,19 @@ class PostError(Exception):
 
 @dataclass(slots=True)
 class Post:
-    """A question or an answer. `question` is the thread's id, a question's own included.
+    """A question or an answer, as `kind` says; `html` is its body as the dump has it.
 
-    `reason` and `detail` say why the post leaves by itself; its text is then empty.
-    `created` is ISO 8601 in UTC, or None. `accepted` is 0 where no answer was.
+    `question` is the number of the thread, for a question its own. `created` is ISO 8601 in UTC, or
+    None. `accepted` is 0 where no answer was. `reason` says why the post leaves by itself; its body
+    is empty then.
     """
 
     site: str
     question: int
-    kind: Literal[1, 2]
+    kind: int
     id: int
     score: int
-    text: str
+    html: str
     origin: str
     title: str = ""
     created: str | None = None
@@ -56,7 +56,6 @@ class Post:
     tags: tuple[str, ...] = ()
     accepted: int = 0
     reason: str = ""
-    detail: str = ""
 
 
 def kind_of(row: Mapping[str, str]) -> str:
@@ -70,7 +69,7 @@ def kind_of(row: Mapping[str, str]) -> str:
 
 
 def post_of(row: Mapping[str, str], site: str, origin: str) -> Post:
-    """The question or answer of a row, its text left to the caller. Raises PostError."""
+    """The question or answer of a row. Raises PostError."""
     question = kind_of(row) == "question"
     own = _integer(row, "Id", least=1)
     if question:
@@ -85,7 +84,7 @@ def post_of(row: Mapping[str, str], site: str, origin: str) -> Post:
         kind=QUESTION if question else ANSWER,
         id=own,
         score=_integer(row, "Score"),
-        text="",
+        html=row.get("Body", ""),
         origin=origin,
         title=_SPACE.sub(" ", row.get("Title", "")).strip()[:_MAX_TITLE] if question else "",
         created=created,

@@ -159,9 +159,7 @@ class RowScanner:
         why = ""
         if not self._rooted and not self._rows:
             why = "not_a_dump: neither <posts> nor <row> found"
-        elif self._first and self._rooted:
-            why = "truncated: the file ends before </posts>"
-        elif not self._first and self._rows:
+        elif self._rooted and (self._first or self._rows):
             why = "truncated: the file ends before </posts>"
         if why:
             self._found()
@@ -169,9 +167,7 @@ class RowScanner:
 
 
 def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 
 
 _PARSER = _parser()

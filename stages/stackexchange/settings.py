@@ -7,7 +7,7 @@ tags from text and sorted the answers by score (from highest to lowest)." All el
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
@@ -17,10 +17,13 @@ MIB = 1 << 20
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
+Sites: TypeAlias = dict[str, int] | tuple[str, ...]
+
+
 class StackExchangeSettings(Settings):
     """Settings of the reader, the HTML conversion, the layout of a thread and the shuffle."""
 
-    sites: dict[str, int] | tuple[str, ...] = Field(
+    sites: Sites = Field(
         (),
         description="Sites to keep, as their dumps are named (`math.stackexchange.com`), as a list"
         " or with the number of posts that put them among the largest; empty: all that are given."
@@ -108,12 +111,14 @@ class StackExchangeSettings(Settings):
         " size of the dumps it decides the number of partitions, which is the number of parts.",
     )
     spill_mb: int = Field(
-        48, ge=1, description="Text held by a reading worker before it is written to partitions."
+        48, ge=1, description="Posts held by a reading worker before it is written to partitions."
     )
 
     @field_validator("sites")
     @classmethod
-    def _lower_case(cls, sites: dict[str, int] | tuple[str, ...]) -> dict[str, int] | tuple[str, ...]:
+    def _lower_case(
+        cls, sites: dict[str, int] | tuple[str, ...]
+    ) -> dict[str, int] | tuple[str, ...]:
         if isinstance(sites, dict):
             return {name.lower(): count for name, count in sites.items()}
         return tuple(dict.fromkeys(name.lower() for name in sites))

@@ -11,7 +11,8 @@ import re
 
 _POSTS_XML = re.compile(r"posts\.xml(?:\.(?:gz|bz2|xz))?", re.IGNORECASE)
 _ARCHIVE = re.compile(r"(?P<site>.+?)(?:-(?P<table>[A-Za-z]+))?\.7z", re.IGNORECASE)
-_TABLES = frozenset("badges comments posthistory postlinks posts tags users votes".split())
+_TABLE_NAMES = "badges comments posthistory postlinks posts tags users votes"
+_TABLES = frozenset(_TABLE_NAMES.split())
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z]{2,24}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import py7zr
@@ -83,12 +83,19 @@ class _Members(WriterFactory):
         return _Member(self._pipe, self._count - 1, self._max)
 
 
-def _extract(stream: BinaryIO, pipe: _Pipe, max_bytes: int) -> None:
+def _extract(
+    stream: BinaryIO, pipe: _Pipe, max_bytes: int, wanted: Callable[[str], bool] | None
+) -> None:
     try:
         try:
             stream.seek(0)
             with py7zr.SevenZipFile(stream, "r") as archive:
-                archive.extractall(factory=_Members(pipe, max_bytes))
+                names = archive.getnames() if wanted else []
+                targets = [name for name in names if wanted and wanted(name)]
+                if targets:
+                    archive.extract(targets=targets, factory=_Members(pipe, max_bytes))
+                elif wanted is None:
+                    archive.extractall(factory=_Members(pipe, max_bytes))
         except _AbandonedError:
             return
         except Exception as error:  # noqa: BLE001 - py7zr raises many kinds on a damaged archive
@@ -98,11 +105,17 @@ def _extract(stream: BinaryIO, pipe: _Pipe, max_bytes: int) -> None:
         return
 
 
-def members(stream: BinaryIO, size: int, max_expansion: int) -> Iterator[Flow]:
-    """All members of the archive in `stream` (`size` bytes), one after the other."""
+def members(
+    stream: BinaryIO,
+    size: int,
+    max_expansion: int,
+    wanted: Callable[[str], bool] | None = None,
+) -> Iterator[Flow]:
+    """The members of the archive in `stream` (`size` bytes) whose names are `wanted` (None: all),
+    one after the other, numbered in this order."""
     pipe = _Pipe()
     max_bytes = max(1 << 30, max_expansion * size)
-    thread = threading.Thread(target=_extract, args=(stream, pipe, max_bytes), daemon=True)
+    thread = threading.Thread(target=_extract, args=(stream, pipe, max_bytes, wanted), daemon=True)
     thread.start()
     try:
         yield from pipe
