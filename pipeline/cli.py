@@ -17,8 +17,9 @@ from pipeline import plan as planning
 from pipeline import recipe as recipes
 from pipeline import report as reports
 from pipeline import run as running
+from pipeline import verify as verifying
 from stages.engine import files, manifest
-from stages.engine.console import plain_width, step_table
+from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, StageError
 from stages.engine.manifest import ManifestError
 from stages.engine.run import is_current
@@ -135,6 +136,27 @@ def report(
         )
     else:
         reports.show_report(where, plain_width(Console()))
+
+
+@app.command()
+def verify(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")], work: Work = None
+) -> None:
+    """Read everything again: digests, counts, token shards. Exit code 1 if anything is wrong."""
+    where = _work_of(run, work)
+    _, steps = reports.of_work(where)
+    with StepProgress() as progress:
+        found = verifying.verify([s for s, _ in steps], where, progress.bytes("verify"))
+    console = plain_width(Console())
+    for problem in found.problems:
+        console.print(str(problem), style="red", highlight=False, soft_wrap=True)
+    console.print(
+        f"{found.files} files, {found.bytes / 1e6:.1f} MB read: "
+        + (f"{len(found.problems)} problems" if found.problems else "all as written"),
+        highlight=False,
+    )
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def main() -> None:

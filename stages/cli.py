@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
@@ -92,7 +92,7 @@ def _command(stage: type[Stage[Any]]) -> click.Command:
             ["--runner"], default=LOCAL, show_default=True, help="a Beam runner, or `local`"
         ),
     ]
-    options += [_setting_option(n, f, "setting") for n, f in stage.Settings.model_fields.items()]
+    options += [_setting_option(n, f, "setting") for n, f in _settings(stage).items()]
     options += [_setting_option(n, f, "layout") for n, f in Layout.model_fields.items()]
 
     def run(**values: Any) -> None:
@@ -107,6 +107,11 @@ def _command(stage: type[Stage[Any]]) -> click.Command:
         epilog=f"\b\nReasons for rejection:\n{reasons}" if reasons else None,
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )
+
+
+def _settings(stage: type[Stage[Any]]) -> dict[str, FieldInfo]:
+    """Settings that can be typed; what is an input too is given as that."""
+    return {n: f for n, f in stage.Settings.model_fields.items() if n not in stage.ports}
 
 
 def _port_option(name: str, port: Port) -> click.Option:
@@ -154,10 +159,10 @@ def parse_value(annotation: Any, text: str) -> Any:
 
 
 def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str]) -> None:
-    def chosen(kind: str, model: type[BaseModel]) -> dict[str, Any]:
-        given = {name: values[f"{kind}_{name}"] for name in model.model_fields}
+    def chosen(kind: str, fields: dict[str, FieldInfo]) -> dict[str, Any]:
+        given = {name: values[f"{kind}_{name}"] for name in fields}
         return {
-            name: parse_value(model.model_fields[name].annotation, text)
+            name: parse_value(fields[name].annotation, text)
             for name, text in given.items()
             if text is not None
         }
@@ -180,8 +185,8 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         inputs={
             k.removeprefix("port_"): list(v) for k, v in values.items() if k[:5] == "port_" and v
         },
-        settings=chosen("setting", stage.Settings),
-        layout=chosen("layout", Layout),
+        settings=chosen("setting", _settings(stage)),
+        layout=chosen("layout", Layout.model_fields),
         progress=None if files.is_remote(output) or not engine.local else f"{output}.progress",
     )
     registry.create(step)

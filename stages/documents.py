@@ -201,7 +201,7 @@ class TableFile:
             self.abort(error)
             raise
         self._context.__exit__(None, None, None)
-        return {"rows": self.rows, "bytes": self._out.count, "sha256": self._out.hexdigest()}
+        return self._out.digest.entry(self.path, self.rows)
 
     def abort(self, error: BaseException) -> None:
         # The file goes; its writer must not try to end it when it is collected.
@@ -257,7 +257,7 @@ class PartWriter:
                 raise
             for which, table in sorted(self._tables.items()):
                 name = f"{which}/{self.part}" if which else self.part
-                self.files.append({"path": name, **table.close()})
+                self.files.append({**table.close(), "path": name})
         else:
             self._abort(error)
 

@@ -12,7 +12,11 @@ from stages.engine.step import InputError, Stage, Step
 STAGES: dict[str, str] = {
     "commoncrawl": "stages.commoncrawl.stage:CommonCrawl",
     "wikipedia": "stages.wikipedia.stage:Wikipedia",
+    "arxiv": "stages.arxiv.stage:Arxiv",
+    "books": "stages.books.stage:Books",
+    "book_dedup": "stages.books.dedup:BookDedup",
     "stackexchange": "stages.stackexchange.stage:StackExchange",
+    "github": "stages.github.stage:Github",
     "url_dedup": "stages.dedup.documents:UrlDedup",
     "document_dedup": "stages.dedup.documents:DocumentDedup",
     "line_dedup": "stages.dedup.lines:LineDedup",

@@ -96,14 +96,7 @@ class TokenizerModel(ShuffleStage[TokenizerModelSettings]):
         encoder = Encoder(target)
         verified = encoder.verify_exact(islice(_texts(paths), self.settings.verify_documents))
         record = Record(key)
-        record.files = [
-            {
-                "path": MODEL_FILE,
-                "rows": info.vocab_size,
-                "bytes": files.size(target),
-                "sha256": info.sha256,
-            }
-        ]
+        record.files = [files.entry(self.step.output, MODEL_FILE, info.vocab_size)]
         record.extra = {
             "tokenizer": info.model_dump(mode="json", exclude={"path"}),
             "encoder": {"backend": encoder.backend, "reason": encoder.reason},

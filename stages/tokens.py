@@ -281,15 +281,8 @@ class Tokens(ShuffleStage[TokensSettings]):
         return record
 
     def _rows(self, info: ShardInfo, source: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "path": f"{source}/{files.basename(path)}",
-                "rows": info.documents,
-                "bytes": files.size(path),
-                "sha256": info.sha256 if path == info.path else files.sha256_of(path),
-            }
-            for path in info.files
-        ]
+        names = [f"{source}/{files.basename(path)}" for path in info.files]
+        return [files.entry(self.step.output, name, info.documents) for name in names]
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         encoder = Encoder(self.model_path(), "sentencepiece")
@@ -319,8 +312,8 @@ class Tokens(ShuffleStage[TokensSettings]):
             (token_manifest.FILE_NAME, built.to_json()),
             (MODEL_FILE, encoder.model.content),
         ):
-            sha = files.write_bytes(files.join(self.step.output, name), data)
-            listed.append({"path": name, "rows": 0, "bytes": len(data), "sha256": sha})
+            files.write_bytes(files.join(self.step.output, name), data)
+            listed.append(files.entry(self.step.output, name))
         units = [r.extra for r in records if "encoder" in r.extra]
         backends = Counter(u["encoder"] for u in units)
         notes = [f"encoder {name} for {n} units" for name, n in sorted(backends.items())]

@@ -1,4 +1,4 @@
-"""\\iffalse, \\newif switches and their kin: what TeX would skip is skipped, where that is known."""
+"""\\iffalse, \\newif switches and their kin: what TeX would skip is skipped where it is known."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from stages.arxiv.expander import Expander, Handler
 from stages.arxiv.lexer import WORD, blanks_end
 from stages.arxiv.source import Source
+from stages.arxiv.words import words
 
-CONDITIONALS = frozenset(
+CONDITIONALS = words(
     """
     if ifcat ifx ifcase ifnum ifdim ifodd ifmmode ifvmode ifhmode ifinner ifvoid ifhbox ifvbox
     ifeof iftrue iffalse ifdefined ifcsname iffontchar ifincsname ifpdfprimitive ifpdfabsnum
@@ -16,7 +17,7 @@ CONDITIONALS = frozenset(
     ifetex iflatexml ifdraft ifoptionfinal ifCLASSOPTIONcompsoc ifCLASSINFOpdf
     ifCLASSOPTIONcaptionsoff ifCLASSOPTIONonecolumn ifCLASSOPTIONtwocolumn ifCLASSOPTIONdraftcls
     ifCLASSOPTIONpeerreview iftwocolumn ifcvprfinal ificcvfinal ifthreedprinting
-    """.split()
+    """
 )
 """Commands that a \\fi ends. Others that begin with `if` (\\iff, \\ifthenelse) have no \\fi."""
 

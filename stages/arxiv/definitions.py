@@ -69,12 +69,15 @@ def _bracket(x: Expander, source: Source) -> str | None:
 
 
 def _settle(
-    x: Expander, source: Source, start: int, macro: Macro | None, body: str, known: bool = True
+    x: Expander, source: Source, start: int, macro: Macro, body: str, known: bool = True
 ) -> bool:
     """Takes a definition up, or copies it: where it is odd, protected or no abbreviation."""
-    if macro is None or not may_be_defined(macro.name):
+    if not may_be_defined(macro.name):
         return _copied(x, source, start)
-    if not known or computes(body, x.macros):
+    if macro.name in x.handlers and macro.name in ("onedot", "xspace"):
+        x.swallow_line(source)  # of a style that most papers of a field share: done here
+        return True
+    if not known or computes(body, x.macros, source.style):
         # The name no longer means what it did, so calls of it must stay.
         x.define(Macro(macro.name, usable=False))
         return _copied(x, source, start)

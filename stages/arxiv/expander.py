@@ -21,6 +21,7 @@ from stages.arxiv.output import BombError, Output
 from stages.arxiv.settings import ArxivSettings
 from stages.arxiv.source import Source
 from stages.arxiv.tree import Tree
+from stages.arxiv.words import words
 
 Handler = Callable[["Expander", Source, int], bool]
 """Does what a command does: (expander, source, where the command begins in it) -> whether it did.
@@ -31,16 +32,20 @@ _TAKES = {
     **dict.fromkeys(("frac", "dfrac", "tfrac", "cfrac", "binom", "stackrel", "overset"), 2),
     **dict.fromkeys(("underset", "textcolor"), 2),
     **dict.fromkeys(
-        """
+        words("""
         sqrt hat bar tilde vec dot ddot acute grave check breve widehat widetilde overline underline
         overrightarrow overleftarrow overbrace underbrace mathbf mathrm mathcal mathbb mathfrak
         mathsf mathit mathtt mathscr boldsymbol bm pmb operatorname text textbf textit emph textrm
         texttt textsf textsc mbox not
-        """.split(),
+        """),
         1,
     ),
 }
+SHORT_FORM = ""
+"""Key of the handler of characters that are short for \\verb; no command has this name."""
+
 _BLANKS_ON_LINE = re.compile(r"[ \t]+(?=[^\s%])")
+_BLANKS = re.compile(r"[ \t]+")
 _LINE_END = re.compile(r"[ \t]*(?:\n|\Z)")
 _SCOPES_SEARCHED = 50
 
@@ -106,7 +111,8 @@ class Expander:
             elif first == "%":
                 self._comment(source, start)
             elif source.short and first in source.short:
-                self.handlers["verb"](self, source, start - 1)
+                if not self.handlers[SHORT_FORM](self, source, start):
+                    out.text(token)
             else:
                 if self._pending:
                     self._pending = max(0, self._pending - len(token.strip()))
@@ -123,7 +129,7 @@ class Expander:
         short = outer.short if outer is not None else ""
         if style or part:
             self.out.hold += 1
-        self.stack.append(Source(text, name, at, short, style=style, preamble=part))
+        self.stack.append(Source(text, name, at, short, style=style, part=part))
         self.files_read.append(name)
 
     def leave(self) -> None:
@@ -136,6 +142,15 @@ class Expander:
         """The end of the document: nothing further is read."""
         while self.stack:
             self.leave()
+
+    def end_document(self) -> None:
+        """\\end{document}: the end of a part, or of all."""
+        part = next((s for s in reversed(self.stack) if s.part), None)
+        while self.stack:
+            ended = self.stack[-1] is part
+            self.leave()
+            if ended:
+                return
 
     def is_open(self, name: str) -> bool:
         return any(source.file == name for source in self.stack)
@@ -218,18 +233,21 @@ class Expander:
 
     def close(self, tag: str) -> None:
         """Ends the innermost group that `tag` opened, and those inside it; papers err."""
-        lowest = max(0, len(self.scopes) - _SCOPES_SEARCHED)
-        for i in range(len(self.scopes) - 1, lowest - 1, -1):
-            if self.scopes[i].tag == tag:
-                self._pending = max(0, self.scopes[i].pending - 1)
-                while len(self.scopes) > i:
-                    saved = self.scopes.pop().saved
-                    for name, old in saved.items() if saved else ():
-                        if old is None:
-                            self.macros.pop(name, None)
-                        else:
-                            self.macros[name] = old
-                return
+        scopes = self.scopes
+        lowest = max(0, len(scopes) - _SCOPES_SEARCHED)
+        i = len(scopes) - 1
+        while i >= lowest and scopes[i].tag != tag:
+            i -= 1
+        if i < lowest:
+            return
+        self._pending = max(0, scopes[i].pending - 1)
+        while len(scopes) > i:
+            saved = scopes.pop().saved
+            for name, old in saved.items() if saved else ():
+                if old is None:
+                    self.macros.pop(name, None)
+                else:
+                    self.macros[name] = old
 
     def define(self, macro: Macro) -> None:
         """Gives a name its meaning, in this group or (after \\global, \\gdef) in all."""
@@ -289,6 +307,8 @@ class Expander:
         places: list[tuple[Source, int]] = [(top, top.pos)]
         left: list[Source] = []
         arguments: list[str] = []
+        if macro.name[-1].isalpha() and (match := _BLANKS.match(top.text, top.pos)):
+            top.pos = match.end()  # what TeX skips behind a control word
         fits = not macro.delimiters[0] or self._literal(macro.delimiters[0], places, left)
         for i, delimiter in enumerate(macro.delimiters[1:] if fits else (), 1):
             until_brace = macro.brace and i == macro.arity
@@ -409,7 +429,7 @@ def _unbraced(argument: str) -> str:
 
 @lru_cache(256)
 def _literal_pattern(delimiter: str) -> re.Pattern[str]:
-    return re.compile(r"\s*" + delimiter_pattern(delimiter))
+    return re.compile(delimiter_pattern(delimiter))
 
 
 @lru_cache(256)

@@ -62,7 +62,7 @@ def group_end(text: str, place: int, limit: int, comments: bool = True) -> int:
 
 
 def bracket_end(text: str, place: int, limit: int) -> int:
-    """As `group_end` for the `]` that closes the `[` at `place`; brackets in groups do not count."""
+    """As `group_end` for the `]` that closes an open `[`; those in groups do not count."""
     depth = 0
     stop = min(len(text), place + limit)
     for match in _BRACKET_PIECE.finditer(text, place, stop):

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from stages.arxiv.lexer import lexer
+from stages.arxiv.words import words
 
-PROTECTED = frozenset(
+PROTECTED = words(
     """
     part chapter section subsection subsubsection paragraph subparagraph appendix
     begin end item label ref eqref pageref autoref cref Cref cite citep citet citealt citealp
@@ -19,14 +20,14 @@ PROTECTED = frozenset(
     textbf textit texttt emph frac sqrt sum int bf it rm tt sf sc em
     newcommand renewcommand providecommand def gdef edef xdef let newif if fi else
     table figure equation tabular hline multicolumn multirow centering
-    """.split()
+    """
 )
 """Commands that say what a text is made of. Redefinitions of them change how a paper looks and are
 left alone."""
 
 _PROTECTED_SYMBOLS = frozenset("\\{}%$&#_ ()[]'`\"^~=.-/@\n\t")
 
-_PROGRAM = frozenset(
+_PROGRAM = words(
     """
     def edef gdef xdef let futurelet newcommand renewcommand providecommand DeclareRobustCommand
     DeclareMathOperator NewDocumentCommand RenewDocumentCommand newenvironment renewenvironment
@@ -42,9 +43,16 @@ _PROGRAM = frozenset(
     setbox copy box unhbox unvbox wd ht dp lastbox afterassignment aftergroup everypar
     write immediate read openin openout closein closeout special shipout output
     makeatletter makeatother usepackage RequirePackage PassOptionsToPackage
-    """.split()
+    """
 )
 """A macro that uses one of these computes; its text is not what a reader sees. It is left alone."""
+
+_PROGRAM_FAMILY = re.compile(r"(?:If|pgf|tikz|Package|Class|Generic)[A-Z@a-z]|if@")
+_DRAWS = re.compile(
+    r"\\(?:draw|fill|filldraw|node|coordinate|foreach|tikz|psset|pspicture)(?![A-Za-z])|"
+    r"\\begin\{(?:tikzpicture|scope|pspicture|picture)\}"
+)
+_MAX_STYLE_BODY = 300
 
 _WORDS = re.compile(r"\\([A-Za-z@:_]+)")
 _PARAMETER = re.compile(r"\\[\s\S]|##|#([1-9])|#")
@@ -82,9 +90,7 @@ class Macro:
 
     def replacement(self, arguments: list[str]) -> str:
         """The body with `arguments` in place."""
-        return join(
-            [part if isinstance(part, str) else arguments[part - 1] for part in self.body]
-        )
+        return join([part if isinstance(part, str) else arguments[part - 1] for part in self.body])
 
 
 def join(parts: list[str]) -> str:
@@ -103,6 +109,8 @@ def join(parts: list[str]) -> str:
 
 def ends_in_word(text: str) -> bool:
     """Whether the last token is a control word, not an escaped backslash and letters."""
+    if not (text[-1:].isalpha() or text[-1:] == "@"):
+        return False
     match = _ENDS_IN_WORD.search(text, max(0, len(text) - 100))
     if match is None:
         return False
@@ -145,16 +153,24 @@ def parse_parameters(text: str) -> tuple[str, ...] | None:
     return tuple(parts[0::2])
 
 
-def computes(body: str, known: frozenset[str] | set[str] | dict[str, Macro]) -> bool:
-    """Whether a replacement text is a program: see `_PROGRAM`; `@` names of LaTeX's inside too."""
+def computes(body: str, known: dict[str, Macro], style: bool = False) -> bool:
+    """Whether a replacement text is a program or a drawing, not what a reader sees.
+
+    It is one if it uses a command of `_PROGRAM`, one of LaTeX's inside (with `@`, and not in
+    `known`), or draws. In style files (`style`) long texts are taken for programs too.
+    """
+    if style and len(body) > _MAX_STYLE_BODY:
+        return True
     for name in _WORDS.findall(body):
-        if name in _PROGRAM or (("@" in name) and name not in known):
+        if name in _PROGRAM or ("@" in name and name not in known):
+            return True
+        if _PROGRAM_FAMILY.match(name):
             return True
         if "_" in name or ":" in name:
             plain = re.match(r"[A-Za-z@]*", name)
             if plain is not None and plain.group() in _PROGRAM:
                 return True
-    return "^^" in body
+    return "^^" in body or _DRAWS.search(body) is not None
 
 
 def delimiter_pattern(delimiter: str) -> str:

@@ -70,7 +70,7 @@ class Output:
     def at_line_start(self) -> bool:
         """Whether nothing but blanks stands on the line that is being written."""
         for part in reversed(self.parts):
-            head, newline, tail = part.rpartition("\n")
+            _, newline, tail = part.rpartition("\n")
             if (tail if newline else part).strip(" \t"):
                 return False
             if newline:
@@ -95,13 +95,16 @@ class Output:
             self.front_end = len(self.parts)
 
     def front(self) -> str:
-        """What stands before the first section."""
-        return "".join(self.parts[: self.first_section])
+        """What stands before the text."""
+        return "".join(self.parts[: self._begin])
 
     def body(self) -> str:
         """The text from the first section on, or behind the front matter where there is none."""
-        begin = self.front_end if self.first_section is None else self.first_section
-        return tidy(self.parts[begin:])
+        return tidy(self.parts[self._begin :])
+
+    @property
+    def _begin(self) -> int:
+        return self.front_end if self.first_section is None else self.first_section
 
 
 def tidy(parts: list[str]) -> str:

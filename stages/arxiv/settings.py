@@ -19,7 +19,15 @@ class ArxivSettings(BaseModel):
     sections: tuple[str, ...] = Field(
         (
             *("part", "chapter", "section", "subsection", "subsubsection"),
-            *("paragraph", "subparagraph", "addpart", "addchap", "addsec", "newsec", "beginsection"),
+            *(
+                "paragraph",
+                "subparagraph",
+                "addpart",
+                "addchap",
+                "addsec",
+                "newsec",
+                "beginsection",
+            ),
         ),
         description="Commands that begin a section, also starred or with an optional argument: "
         "those of LaTeX and KOMA-Script, and of plain TeX and harvmac.",

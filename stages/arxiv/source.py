@@ -11,11 +11,23 @@ class Source:
     """A text being read. `file` is the name of a file, or "" for a macro's replacement text.
 
     `at`: whether `@` is a letter in it. `ended` names what was searched and does not occur behind
-    `pos`, so that it is not searched again. `preamble`: the part of a file before its own
-    \\begin{document} is being read. `style`: a style file, of which only definitions count.
+    `pos`, so that it is not searched again. `part`: a document of its own inside another one;
+    `preamble`: its \\begin{document} is still to come. `style`: a style file, of which only
+    definitions count.
     """
 
-    __slots__ = ("at", "ended", "file", "pattern", "pos", "preamble", "short", "style", "text")
+    __slots__ = (
+        "at",
+        "ended",
+        "file",
+        "part",
+        "pattern",
+        "pos",
+        "preamble",
+        "short",
+        "style",
+        "text",
+    )
 
     def __init__(
         self,
@@ -24,10 +36,10 @@ class Source:
         at: bool = False,
         short: str = "",
         style: bool = False,
-        preamble: bool = False,
+        part: bool = False,
     ) -> None:
         self.text, self.file, self.at, self.short = text, file, at, short
-        self.style, self.preamble = style, preamble
+        self.style, self.part, self.preamble = style, part, part
         self.pos = 0
         self.ended: set[str] = set()
         self.pattern: re.Pattern[str] = lexer(at, short)

@@ -200,7 +200,9 @@ def _kind(header: tarfile.TarInfo) -> Kind:
 
 def _size(header: tarfile.TarInfo, given: dict[str, str]) -> int:
     digits = given.get("size", "")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else header.size
+    return (
+        int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else header.size
+    )
 
 
 def _extension(kind: bytes, data: bytes) -> dict[str, str]:

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections import defaultdict
 
-from stages.arxiv.encoding import decode, declared
+from stages.arxiv.encoding import declared, decode
 from stages.arxiv.submission import clean_name
 
 _OFF_PAGE = re.compile(r"\.(eps|pdf|png|jpe?g|tikz|pgf|pdf_tex|eps_tex|pstex_t)$", re.I)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
-from stages.arxiv.expander import Expander, Handler
+from stages.arxiv.expander import SHORT_FORM, Expander, Handler
 from stages.arxiv.lexer import blanks_end, bracket_end, group_end
 from stages.arxiv.source import Source
+from stages.arxiv.words import words
 
-ENVIRONMENTS = frozenset(
+ENVIRONMENTS = words(
     """
     verbatim verbatim* Verbatim Verbatim* BVerbatim LVerbatim SaveVerbatim lstlisting lstlisting*
     minted spverbatim verbatimtab listing* alltt pycode pyconsole sagesilent sageblock
     luacode luacode* tcblisting asy gnuplot dot2tex
-    """.split()
+    """
 )
 _MAX_URL = 4096
 _MAX_VERB = 2000
@@ -22,13 +23,14 @@ _SHORT = re.compile(r"\*?\s*\{\s*\\?(\S)\s*\}")
 
 
 def verb(x: Expander, source: Source, start: int) -> bool:
-    """\\verb|...| and short forms of it; the delimiter is any character, the text is one line."""
-    place = source.pos
-    if start + 1 == place - 1:  # a short delimiter stands for the command
-        place -= 1
-    elif source.text.startswith("*", place):
-        place += 1
-    return _between(x, source, start, place)
+    """\\verb|...|: the delimiter is any character, the text stands on one line."""
+    star = source.text.startswith("*", source.pos)
+    return _between(x, source, start, source.pos + star)
+
+
+def short_form(x: Expander, source: Source, start: int) -> bool:
+    """|...| where \\MakeShortVerb made the character short for \\verb."""
+    return _between(x, source, start, start)
 
 
 def listing(x: Expander, source: Source, start: int) -> bool:
@@ -80,8 +82,7 @@ def _between(x: Expander, source: Source, start: int, place: int) -> bool:
 def _raw(x: Expander, source: Source, start: int, end: int) -> bool:
     if end < 0:
         return False
-    begin = start + 1 if source.text[start + 1 : source.pos] in source.short else start
-    x.out.verbatim(source.text[max(begin, 0) : end])
+    x.out.verbatim(source.text[start:end])
     source.pos = end
     return True
 
@@ -156,6 +157,7 @@ def short_verb(x: Expander, source: Source, start: int) -> bool:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("verb", "Verb", "spverb"), verb),
+    SHORT_FORM: short_form,
     **dict.fromkeys(("lstinline", "mintinline", "mint"), listing),
     **dict.fromkeys(("url", "path", "nolinkurl", "href", "burl", "hyperref@url"), url),
     **dict.fromkeys(

@@ -23,7 +23,6 @@ MAX_DIRECTORY_BYTES = 16 << 20
 _FREE_BYTES = 256 << 20
 _READ = 1 << 20
 _MAX_HEADER_BYTES = 4 << 20
-_XZ_MEMORY = 192 << 20
 _END = b"PK\x05\x06"
 _BLOCK = 512
 
@@ -144,12 +143,8 @@ def read_member(
 _PACKED = (
     (b"\x1f\x8b", lambda s: cast(IO[bytes], gzip.GzipFile(fileobj=s))),
     (b"BZh", lambda s: cast(IO[bytes], bz2.BZ2File(s))),
-    (b"\xfd7zXZ\x00", lambda s: cast(IO[bytes], _xz(s))),
+    (b"\xfd7zXZ\x00", lambda s: cast(IO[bytes], lzma.LZMAFile(s))),  # noqa: SIM115 - handed on
 )
-
-
-def _xz(stream: BinaryIO) -> IO[bytes]:
-    return cast(IO[bytes], lzma.LZMAFile(stream))
 
 
 def is_tar(head: bytes) -> bool:
@@ -234,18 +229,22 @@ def tar_members(
         guard.seek(start)
         with tarfile.TarFile(fileobj=cast(IO[bytes], guard), mode="r") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # or the list grows with the archive
+                _forget(tar)
                 if end is not None and member.offset >= end:
                     return
                 if member.isreg():
                     yield _tar_member(tar, member, budget, max_bytes)
-            rest = _after_last(guard, tar.offset)
-        if rest:
-            yield TarMember("", tar.offset, None, rest)
+            if rest := _after_last(guard, tar.offset):
+                yield TarMember("", tar.offset, None, rest)
     except Exception as error:
         if not is_damage(error) and not isinstance(error, ArchiveError):
             raise
         yield TarMember("", _tell(stream), None, damage(error))
+
+
+def _forget(tar: tarfile.TarFile) -> None:
+    """Drops the list of members met, which grows with the archive; links are not followed."""
+    tar.members = []  # type: ignore[attr-defined]
 
 
 def _tar_member(
@@ -257,19 +256,16 @@ def _tar_member(
     assert opened is not None  # a regular file
     with opened:
         # The guard counts already what is read.
-        data = read_bounded(cast(IO[bytes], opened), Budget(max_bytes + 1), max_bytes)
+        data = read_bounded(opened, Budget(max_bytes + 1), max_bytes)
     return TarMember(member.name, member.offset, data)
 
 
 def _after_last(guard: _Guard, offset: int) -> str:
-    guard.seek(max(0, offset - _BLOCK))
-    before = guard.read(_BLOCK)
+    guard.seek(offset)
     block = guard.read(_BLOCK)
-    if before.strip(b"\0") and block.strip(b"\0"):
-        return "archive: no tar header where one should be"
-    if before.strip(b"\0") and len(block) < _BLOCK:
+    if not block:
         return "truncated: the tar ends without its mark"
-    return ""
+    return "archive: no tar header where one should be" if block.strip(b"\0") else ""
 
 
 def _tell(stream: IO[bytes]) -> int:
@@ -283,12 +279,12 @@ def tar_stretches(stream: BinaryIO, target: int) -> list[tuple[int, int | None]]
     """Stretches of about `target` bytes of an unpacked tar, cut where members begin."""
     edges = [0]
     size = stream.seek(0, io.SEEK_END)
-    guard = _Guard(cast(IO[bytes], stream), Budget(size * 2 + _FREE_BYTES))
+    guard = _Guard(stream, Budget(size * 2 + _FREE_BYTES))
     try:
         guard.seek(0)
         with tarfile.TarFile(fileobj=cast(IO[bytes], guard), mode="r") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()
+                _forget(tar)
                 if member.offset - edges[-1] >= target:
                     edges.append(member.offset)
     except Exception as error:

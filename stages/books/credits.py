@@ -17,29 +17,33 @@ _FIRST = re.compile(
     rf"[\W_]{{0,6}}(?:(?:mostly |originally |first )?{_VERBS} (?:by|from|for)\b"
     rf"|(?:an? |the )?e-?text (?:was )?{_VERBS}"
     r"|(?:etext|e-text|ebook|electronic text|text|html|pdf|additional|additions?|corrections?"
-    rf"|updates?)\b.{{0,60}}?\b(?:{_VERBS}|editing|version|edition|proof(?:ing|reading)) ?(?:by|from|,|$)"
-    rf"|(?:this|the) (?:e-?text|e-?book|file|book|text|electronic (?:text|edition|version))\b"
+    rf"|updates?)\b.{{0,60}}?\b(?:{_VERBS}|editing|version|edition|proof(?:ing|reading))"
+    r" ?(?:by|from|,|$)"
+    r"|(?:this|the) (?:e-?text|e-?book|file|book|text|electronic (?:text|edition|version))\b"
     rf".{{0,60}}?\b{_VERBS}\b"
-    r"|updates? by\b|electronic edition by\b|released to the public\b|italics = |note: (?:project"
-    r" gutenberg|images of the original|this is the|the html version|there is an (?:improved"
-    r"|illustrated))|\[?(?:most recently|last) updated|\[?portions of this (?:header|ebook)"
+    r"|updates? by\b|electronic edition by\b|released to the public\b|italics = "
+    r"|note: (?:project gutenberg|images of the original|this is the|the html version"
+    r"|there is an (?:improved|illustrated))"
+    r"|\[?(?:most recently|last) updated|\[?portions of this (?:header|ebook)"
     r"|this work contains two 7 bit|(?:chapters? [\d-]+: {1,4}mostly scanned))",
     re.I,
 )
 _ANYWHERE = re.compile(
-    r"Project Gutenberg|Gutenberg[- ]?Projekt|Proje[ck]t[- ]Gutenberg|gutenberg\.(?:org|net|aol|spiegel)"
+    r"Proje[ck]t[- ]Gutenberg|Gutenberg[- ]?Projekt|gutenberg\.(?:org|net|aol|spiegel)"
     r"|Distributed Proofread|Proofreading Team|pgdp\.net|Proofreaders Europe|ebooksgratuits"
-    r"|Internet Archive|archive\.org|Google (?:Books|Print)|gallica\.bnf|hathitrust|Internet Wiretap"
-    r"|[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{1,64}|(?:scanned|proofread|reproofed|transcribed) by [A-Z]"
-    r"|Voice/Fax|\(BBS\)",
+    r"|Internet Archive|archive\.org|Google (?:Books|Print)|gallica\.bnf|hathitrust"
+    r"|Internet Wiretap|(?:scanned|proofread|reproofed|transcribed) by [A-Z]|Voice/Fax|\(BBS\)"
+    r"|[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{1,64}",
     re.I,
 )
 _NOTES = (
-    r"Transcriber['’`]?s?['’`]? ?(?:end)?notes?\b|Transcription notes?\b|Notes? (?:by|of) the transcriber"
-    r"|Note (?:sur la|de) transcription|Notes? d(?:u|e la) transcript|Anmerkung(?:en)? zur Transkription"
+    r"Transcriber['’`]?s?['’`]? ?(?:end)?notes?\b|Transcription notes?\b"
+    r"|Notes? (?:by|of) the transcriber|Note (?:sur la|de) transcription"
+    r"|Notes? d(?:u|e la) transcript|Anmerkung(?:en)? zur Transkription"
     r"|Opmerkingen van de (?:bewerker|transcribent)|Opmerking(?:en)? (?:bij|van) de transcri"
-    r"|Nota(?:s)? del? (?:la )?transcrip|Nota di trascrizione|Note del trascrittore|T\.? ?N\.?:"
+    r"|Notas? del? (?:la )?transcrip|Nota di trascrizione|Note del trascrittore|T\.? ?N\.?:"
 )
+_NOTE_HINTS = ("transcri", "transkri", "trascri", "van de bewerker", "tn:", "n.:")
 _NOTE_HEADING = re.compile(rf"[\W_]{{0,6}}(?:{_NOTES})", re.I)
 _NOTE_BRACKET = re.compile(rf"\[[\s*_]{{0,4}}(?:{_NOTES})", re.I)
 _BRACKETS = re.compile(r"[\[\]]")
@@ -86,7 +90,8 @@ def without_notes(lines: list[str]) -> list[str]:
     under a heading of their own at the beginning (up to two blank lines) or end (all that follows)
     of the book."""
     text = "\n".join(lines)
-    if not re.search(_NOTES, text, re.I):
+    folded = text.lower()
+    if not any(hint in folded for hint in _NOTE_HINTS):
         return lines
     lines = _without_bracketed(text).split("\n")
     stay = HEAD_PARAGRAPHS

@@ -39,7 +39,8 @@ _SMALL_PRINT_END = re.compile(
 )
 # "Ende dieses Projekt Gutenberg Etextes", "Fin de Project Gutenberg's", "Einde van dit ..."
 _FAREWELL = re.compile(
-    rf"[\W_]{{0,12}}(?:(?:This is )?(?:the )?End|Ende|Fine?|Einde|Fim|Slut|Konec)\b.{{0,60}}?\b{_PG}"
+    r"[\W_]{0,12}(?:(?:This is )?(?:the )?End|Ende|Fine?|Einde|Fim|Slut|Konec)\b"
+    rf".{{0,60}}?\b{_PG}"
     r"|[\W_]{0,12}Ende (?:dieses|des) E-?(?:text|book)(?:e?s)?\b",
     re.I,
 )
@@ -78,7 +79,15 @@ _KINDS = (
     (Boundary.NOTICE, _NOTICE),
     (Boundary.FAREWELL, _FAREWELL),
 )
-_HINT = re.compile(r"gutenberg|small print|<<|full license|updated editions|etext|ebook", re.I)
+_HINTS = (
+    "gutenberg",
+    "small print",
+    "this electronic version of",
+    "full license",
+    "updated editions",
+    "dieses e",
+    "des e",
+)
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,29 @@ class Book:
 
 def boundary(line: str) -> Boundary | None:
     """What a line (stripped) is, if it is a boundary."""
-    if len(line) > LONGEST_LINE or not _HINT.search(line):
+    if len(line) > LONGEST_LINE:
         return None
     return next((kind for kind, pattern in _KINDS if pattern.match(line)), None)
+
+
+def boundaries(lines: list[str]) -> list[tuple[int, Boundary]]:
+    """The lines that are boundaries, with what they are, in order.
+
+    Every boundary has one of a few words in it, which a search of the whole text finds fifty times
+    faster than patterns tried on each line.
+    """
+    text = "\n".join(lines).lower()
+    candidates: set[int] = set()
+    for hint in _HINTS:
+        line, counted, place = 0, 0, text.find(hint)
+        while place >= 0:
+            line += text.count("\n", counted, place)
+            candidates.add(line)
+            counted = text.find("\n", place)
+            if counted < 0:
+                break
+            place = text.find(hint, counted)
+    return [(i, kind) for i in sorted(candidates) if (kind := boundary(lines[i].strip()))]
 
 
 def unwrap(lines: list[str]) -> Book:
@@ -104,7 +133,7 @@ def unwrap(lines: list[str]) -> Book:
     Lines of a text that has none of them come back unchanged, with nothing in `found`. Time is
     linear in the lines.
     """
-    marks = [(i, kind) for i, line in enumerate(lines) if (kind := boundary(line.strip()))]
+    marks = boundaries(lines)
     found = {kind.value for _, kind in marks}
     start = 0
     if not any(kind in _OPENS for _, kind in marks):

@@ -11,17 +11,23 @@ _FIELD = re.compile(
     r"|Original publication|Character set encoding|Edition|Subtitle)\s{0,3}:\s{0,20}(.{0,300})",
     re.I,
 )
-_NUMBER = re.compile(r"\[\s{0,3}E-?(?:text|book)\s{0,3}[#:]?\s{0,3}#?(\d{1,6})\s{0,3}\]", re.I)
+_NUMBER = re.compile(r"\[?\bE-?(?:text|book)\s{0,3}(?:#|No\.)\s{0,3}(\d{1,6})\b", re.I)
 _COPYRIGHTED = re.compile(r"This is a COPYRIGHTED Project Gutenberg E-?(?:text|book)", re.I)
-_OLD_DATE = re.compile(r"([A-Z][a-z]{2,8}),? (?:\d{1,2}, ?)?(\d{4})\s{0,6}\[E-?(?:text|book) #")
-_BY = re.compile(r"(.{2,200}?),?\s+by\s+([^,]{2,100})$", re.I)
-_OPENING = re.compile(
-    r"[\s*_\ufeff]{0,80}(?:This is )?(?:The )?Project Gutenberg(?:['’]s)?(?: E-?(?:text|book)(?:,| of)?)?"
-    r"\s{1,3}(?:of\s{1,3})?(.{2,200})",
+_OLD_DATE = re.compile(
+    r"([A-Z][a-z]{2,8},? (?:\d{1,2}, ?)?\d{4})\s{0,6}\[?E-?(?:text|book) #"
+    r"|official(?:ly)? released? (?:date|on) ([A-Z][a-z]{2,8} \d{1,2}, ?\d{4})",
     re.I,
 )
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_WRITTEN = re.compile(r"([A-Za-z]{3,9})\.?,?\s{1,3}(?:(\d{1,2})(?:st|nd|rd|th)?,?\s{1,3})?(\d{4})\b")
+_BY = re.compile(r"(.{2,200}?),?\s+(?:by|von)\s+([^,]{2,100})", re.I)
+_OPENING = re.compile(
+    r"[\s*_\ufeff]{0,80}(?:This is )?(?:The )?(?:SECOND )?Project Gutenberg"
+    r"(?:['’]s(?: E-?(?:text|book))?| E-?(?:text|book))(?:,| of)?\s{1,3}(.{2,200})",
+    re.I,
+)
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_WRITTEN = re.compile(
+    r"([A-Za-z]{3,9})\.?,?\s{1,3}(?:(\d{1,2})(?:st|nd|rd|th)?,?\s{1,3})?(\d{4})\b"
+)
 _ISO = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?(?:T[\d:.]{1,16}(?:Z|[+-]\d\d:?\d\d)?)?$")
 _HEADER_LINES = 400
 _VALUE_LINES = 4
@@ -63,7 +69,7 @@ def parse_header(lines: list[str]) -> Header:
         found.get("posting date", "")
     )
     if header.created is None and (match := _OLD_DATE.search(text)):
-        header.created = iso_day(f"{match[1]}, {match[2]}")
+        header.created = iso_day(match[1] or match[2])
     if header.title is None:
         header.title, author = _from_opening(lines)
         header.author = header.author or author
@@ -87,11 +93,13 @@ def _from_opening(lines: list[str]) -> tuple[str | None, str | None]:
     for line in lines[:60]:
         if match := _OPENING.match(line):
             named = " ".join(match[1].strip(" *_").split())
-            if re.match(r"(?:License|Literary|Newsletter|mirror|etexts?\b|is\b|file)", named, re.I):
-                continue
-            by = _BY.match(named)
-            return (by[1].strip(' ",*'), by[2].strip(" *_")) if by else (named.strip(' "'), None)
+            by = _BY.fullmatch(named)
+            return (_bare(by[1]), _bare(by[2])) if by else (_bare(named), None)
     return None, None
+
+
+def _bare(value: str) -> str:
+    return value.strip(' ",.*_')
 
 
 def iso_day(value: str) -> str | None:
@@ -111,14 +119,17 @@ def iso_day(value: str) -> str | None:
         return None
 
 
-_LABELS = (
-    (re.compile(r"utf-?8", re.I), "utf-8"),
-    (re.compile(r"(?:iso|latin)[\s_-]{0,2}(?:8859[\s_-]{0,2}1\b|latin[\s_-]?1\b|1\b)", re.I), "iso-8859-1"),
-    (re.compile(r"iso[\s_-]{0,2}8859[\s_-]{0,2}(\d{1,2})", re.I), "iso-8859-{}"),
-    (re.compile(r"(?:windows|cp|code-?page)[\s_-]{0,2}(?:code-?page[\s_-]?)?(125\d)", re.I), "windows-{}"),
-    (re.compile(r"(big-?5|gb ?2312|gbk|gb18030|shift[_-]?jis|euc-jp|euc-kr|koi8-[ru])", re.I), "{}"),
-    (re.compile(r"ascii|iso-?646", re.I), "us-ascii"),
-)  # fmt: skip
+_LABELS = [
+    (re.compile(pattern, re.I), label)
+    for pattern, label in (
+        (r"utf-?8", "utf-8"),
+        (r"(?:iso|latin)[\s_-]{0,2}(?:8859[\s_-]{0,2}1\b|latin[\s_-]?1\b|1\b)", "iso-8859-1"),
+        (r"iso[\s_-]{0,2}8859[\s_-]{0,2}(\d{1,2})", "iso-8859-{}"),
+        (r"(?:windows|cp|code-?page)[\s_-]{0,2}(?:code-?page[\s_-]?)?(125\d)", "windows-{}"),
+        (r"(big-?5|gb ?2312|gbk|gb18030|shift[_-]?jis|euc-jp|euc-kr|koi8-[ru])", "{}"),
+        (r"ascii|iso-?646", "us-ascii"),
+    )
+]
 
 
 def charset_label(value: str | None) -> str | None:

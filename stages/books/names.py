@@ -14,7 +14,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-_NUMBERED = re.compile(r"(?P<date>\d{8}-|\d{4}-\d\d-\d\d-)?(?P<number>\d{1,6})(?:-(?P<code>[0578]))?$")
+_NUMBERED = re.compile(
+    r"(?P<date>\d{8}-|\d{4}-\d\d-\d\d-)?(?P<number>\d{1,6})(?:-(?P<code>[0578]))?$"
+)
 _CACHED = re.compile(r"pg(?P<number>\d{1,6})(?P<images>-images)?(?:-\d)?$")
 _BITS = re.compile(r"(?P<code>[78])(?P<base>[a-z]\w{0,5}\d\d[a-z]?)$")
 _REPOSITORY = re.compile(r"[_-](\d{1,6})$")

@@ -12,6 +12,7 @@ from stages.engine import files
 
 # Languages written without blanks between words: a word counts wherever it stands.
 _WITHOUT_BLANKS = frozenset({"ja", "th", "zh"})
+_RUN = re.compile(r"\w+")
 
 
 def read_words(path: str) -> list[str]:
@@ -30,20 +31,29 @@ def read_words(path: str) -> list[str]:
 
 
 class BadWords:
-    """The words of one language; `find` gives the first in a text, or None.
+    r"""The words of one language; `find` gives one that is in a text, or None.
 
-    A word must stand between characters that belong to no word (`\\W`) or the ends of the text,
-    except in languages written without blanks.
+    C4's expression is `(?:\W|^)(word|word|...)(?:\W|$)` on the lower-cased text, but in languages
+    written without blanks a word counts wherever it stands. Where that expression matches, each run
+    of word characters in a word is a whole run of them in the text. So only words whose first run
+    the text has are looked for; the verdict is the same.
     """
 
     def __init__(self, language: str, words: Iterable[str], allowed: Collection[str] = ()) -> None:
         left = sorted(set(words) - set(allowed))
-        joined = "|".join(map(re.escape, left)) or r"(?!)"
-        if language in _WITHOUT_BLANKS:
-            self._pattern = re.compile(f"({joined})")
-        else:
-            self._pattern = re.compile(rf"(?:\W|^)({joined})(?:\W|$)")
+        anywhere = language in _WITHOUT_BLANKS
+        self._always: list[str] = []  # words that no run points to
+        self._by_run: dict[str, list[str]] = {}
+        for word in left:
+            run = None if anywhere else _RUN.search(word)
+            (self._by_run.setdefault(run.group(), []) if run else self._always).append(word)
+        form = "{}" if anywhere else r"(?:\W|^){}(?:\W|$)"
+        self._patterns = {word: re.compile(form.format(re.escape(word))) for word in left}
 
     def find(self, text: str) -> str | None:
-        found = self._pattern.search(text.lower())
-        return found.group(1) if found else None
+        lower = text.lower()
+        words = [*self._always]
+        if self._by_run:
+            for run in self._by_run.keys() & _RUN.findall(lower):
+                words += self._by_run[run]
+        return next((w for w in sorted(words) if self._patterns[w].search(lower)), None)

@@ -58,6 +58,18 @@ class StepProgress:
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
 
+    def bytes(self, label: str) -> Callable[[int, int], None]:
+        """A callback that shows bytes done of bytes in all."""
+        task: list[TaskID] = []
+
+        def show(done: int, total: int) -> None:
+            if self._live:
+                if not task:
+                    task.append(self._bars.add_task(label, total=total, rate=""))
+                self._bars.update(task[0], completed=done, rate=f"{total / 1e6:.1f} MB")
+
+        return show
+
     def tick(self, step: Step) -> Callable[[Progress, int], None]:
         """A callback for `run_step`; shows the phases of one step."""
         tasks: dict[str, TaskID] = {}

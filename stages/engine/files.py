@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import fsspec
 import orjson
+import xxhash
 
 TEMPORARY = ".tmp-"
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -126,29 +127,68 @@ def open_read(path: str) -> IO[bytes]:
     return open(inner, "rb") if not is_remote(path) else fs.open(inner, "rb")
 
 
+BLOCK = 1 << 20
+
+
+class Digest:
+    """The sha256 of a stream, and a 64-bit hash of each of its blocks of a MiB.
+
+    The first proves a file, the second tells where a damaged one is damaged.
+    """
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+        self._block = xxhash.xxh3_64()
+        self._blocks: list[str] = []
+        self.count = 0
+
+    def update(self, data: memoryview) -> None:
+        self._sha.update(data)
+        while len(data):
+            here = data[: BLOCK - self.count % BLOCK]
+            self._block.update(here)
+            self.count += len(here)
+            data = data[len(here) :]
+            if self.count % BLOCK == 0:
+                self._blocks.append(self._block.hexdigest())
+                self._block.reset()
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+    def entry(self, path: str, rows: int = 0) -> dict[str, Any]:
+        """A manifest's entry of the file."""
+        last = [self._block.hexdigest()] if self.count % BLOCK else []
+        return {
+            "path": path,
+            "rows": rows,
+            "bytes": self.count,
+            "sha256": self.hexdigest(),
+            "blocks": "".join([*self._blocks, *last]),
+        }
+
+
 class HashingWriter(io.RawIOBase):
-    """A write-only stream that counts and hashes (sha256) what passes through it."""
+    """A write-only stream that counts and hashes what passes through it."""
 
     def __init__(self, inner: IO[bytes]) -> None:
         self._inner = inner
-        self._sha = hashlib.sha256()
-        self.count = 0
+        self.digest = Digest()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        self._sha.update(view)
+        self.digest.update(view)
         self._inner.write(view)
-        self.count += len(view)
         return len(view)
 
     def tell(self) -> int:
-        return self.count
+        return self.digest.count
 
     def hexdigest(self) -> str:
-        return self._sha.hexdigest()
+        return self.digest.hexdigest()
 
 
 @contextmanager
@@ -247,12 +287,22 @@ def remove_temporaries(folder: str) -> None:
                 os.unlink(os.path.join(root, name))
 
 
-def sha256_of(path: str) -> str:
-    sha = hashlib.sha256()
+def digest_file(path: str) -> Digest:
+    """Reads a file through."""
+    digest = Digest()
     with open_read(path) as f:
-        while block := f.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
+        while block := f.read(BLOCK):
+            digest.update(memoryview(block))
+    return digest
+
+
+def entry(folder: str, path: str, rows: int = 0) -> dict[str, Any]:
+    """A manifest's entry of the file at `path` in a step's folder."""
+    return digest_file(join(folder, path)).entry(path, rows)
+
+
+def sha256_of(path: str) -> str:
+    return digest_file(path).hexdigest()
 
 
 def digest_of(value: Any) -> str:

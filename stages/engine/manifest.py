@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -110,7 +111,12 @@ def code_version() -> dict[str, str]:
         "llama-corpus apache-beam pyarrow sentencepiece fasttext-community kenlm kitoken warcio "
         "fastwarc resiliparse lxml numpy"
     )
-    return {name: metadata.version(name) for name in names.split()}
+    return {name: _version(name) for name in names.split()}
+
+
+@cache
+def _version(name: str) -> str:
+    return metadata.version(name)
 
 
 def machine() -> dict[str, str]:

@@ -54,6 +54,7 @@ _PROTECTED = re.compile(
 )
 _WORDS_JUDGED = 200
 
+
 @dataclass(frozen=True, slots=True)
 class Blank:
     raw: str
@@ -173,7 +174,7 @@ def _line_mark(text: str, start: int, line_end: int, syntax: Syntax) -> int | No
         return None
     first = _SPACE.match(text, start, line_end).end()  # type: ignore[union-attr]
     found = compiled(syntax.line).match(text, first, line_end)
-    if found is None or text.startswith("#!", start) and start == 0:
+    if found is None or (text.startswith("#!", start) and start == 0):
         return None
     if _PREPROCESSOR.match(text, first, line_end):
         return None
@@ -207,9 +208,7 @@ def _docstring(text: str, at: int, quotes: re.Match[str], limit: int) -> Comment
     return None if found.inline else found
 
 
-def _delimited(
-    text: str, at: int, inner: int, inner_end: int, end: int, limit: int
-) -> Comment:
+def _delimited(text: str, at: int, inner: int, inner_end: int, end: int, limit: int) -> Comment:
     """A comment from `at` whose words are in `inner..inner_end`."""
     rest = _SPACE.match(text, end, limit).end()  # type: ignore[union-attr]
     inline = at > 0 and text[at - 1] != "\n"

@@ -30,13 +30,13 @@ _NAMES = (
 )
 
 _GRANT = re.compile(
-    rf"""(?xi)
+    r"""(?xi)
     spdx-license | @licen[sc]e\b | ^:?licen[sc]e\s*: | __license__
     | (?: ^ | [^\w\s'"]\s* | \b(?:is|are|be|been|was|and|also|both|code|software|file|or)\s+ )
       (?:(?:dual|multi|tri)[\s-]*)? licen[sc]ed \s+ (?:to|by|under|for\s+use)\b
     | \b(?:released|(?:re)?distributed|(?:made\s+)?available|provided|published|covered|governed
-        |subject|permitted|contributed) \s+ (?:\w+\s+){{0,2}}?
-      (?:under|by|to|in\s+accordance\s+with|according\s+to|on)\b .{{0,90}}?
+        |subject|permitted|contributed) \s+ (?:\w+\s+){0,2}?
+      (?:under|by|to|in\s+accordance\s+with|according\s+to|on)\b .{0,90}?
       (?: \blicen[sc](?:e|es|ing)\b | \b[al]?gpl\b | \bbsd\b | \bmit\b | \bpublic\s+domain\b
         | \bwtfpl\b)
     | \bpermissions?\s+(?:is\s+hereby|is\s+granted|to\s+use|to\s+copy|is\s+given|has\s+been\s+gr)
@@ -54,32 +54,32 @@ _GRANT = re.compile(
     | \bwarrant(?:y|ies)\s+(?:or\s+conditions\s+)?of\s+(?:any|merch)
     | \bdisclaims?\s+all\b | \bin\s+no\s+(?:event|way)\s+(?:shall|will|are|be|is)\b
     | ["'`]as[ -]is["'`] | \bliab(?:le|ility)\s+for\s+any\b
-    | \bgnu\s+(?:\w+\s+){{0,2}}(?:public|documentation)\s+licen | \bgnu\s+[al]?gpl\b
+    | \bgnu\s+(?:\w+\s+){0,2}(?:public|documentation)\s+licen | \bgnu\s+[al]?gpl\b
     | \bfree\s+software\s+foundation\b | \bsource\s+code\s+form\s+is\s+subject
     | \b(?:mozilla|eclipse|common|academic|microsoft|python|apple|zope|sun|ibm|nokia|european)
-      \s+(?:\w+\s+){{0,3}}licen[sc]e\b.{{0,12}}(?:version|v?\d|\(|,|\.)
+      \s+(?:\w+\s+){0,3}licen[sc]e\b.{0,12}(?:version|v?\d|\(|,|\.)
     | \bcreative\s+commons\s+(?:attribution|zero|licen|cc0)
     | \bboost\s+software\s+licen | \bapache\s+licen[sc]e,?\s+(?:v|2)
     | \b(?:apache|gnu|opensource|creativecommons|mozilla|boost|unlicense|spdx)\.org/
-      (?:[^\s]{{0,40}})?(?:licen[sc]e|publicdomain|mpl|copyleft)
+      (?:[^\s]{0,40})?(?:licen[sc]e|publicdomain|mpl|copyleft)
     | \byou\s+(?:may|can|should|must|are)\s+(?:not\s+|also\s+)?
       (?:use|obtain|copy|redistribute|modify|select|choose|have\s+received|permitted|free\s+to)\b
-      .{{0,60}}\b(?:licen[sc]e|copy\s+of|software|this\s+file|gpl)\b
+      .{0,60}\b(?:licen[sc]e|copy\s+of|software|this\s+file|gpl)\b
     | \bunless\s+required\s+by\s+(?:applicable\s+)?law
-    | \bsee\s+(?:the\s+|its\s+|our\s+|also\s+)?(?:\w+\s+){{0,2}}["'`<(]*
+    | \bsee\s+(?:the\s+|its\s+|our\s+|also\s+)?(?:\w+\s+){0,2}["'`<(]*
       (?:licen[sc]e|copying|copyright)(?:[.-]\w+)*["'`>)]*
       (?:\s+(?:file|for|in|at|that|and|distributed|included|page|section)\b|\s*[.,:;)]|\s*$)
     | \bfor\s+(?:the\s+)?(?:more\s+|full\s+|further\s+|complete\s+|additional\s+|exact\s+)*
       (?:details\s+(?:on|of|about)\s+(?:the\s+|its\s+)?)?
       (?:licen[sc](?:e|es|ing)|copyright|redistribution)\s*
       (?:and\s+\w+\s+)?(?:info|terms|details|conditions|,|please|see|statement)
-    | \buse\s+of\s+this\s+(?:source|software|file|code|program|work)\b.{{0,40}}\b(?:govern|subject)
-    | \bterms\s+(?:and\s+conditions\s+)?of\s+(?:the|this|that|its|an?|either)\b.{{0,70}}licen[sc]e
+    | \buse\s+of\s+this\s+(?:source|software|file|code|program|work)\b.{0,40}\b(?:govern|subject)
+    | \bterms\s+(?:and\s+conditions\s+)?of\s+(?:the|this|that|its|an?|either)\b.{0,70}licen[sc]e
     | \b(?:endorse\s+or\s+promote|patent\s+rights?\s+can|no\s+rights\s+reserved|trade\s+secret)\b
     | \b(?:in|into|to)\s+the\s+public\s+domain\b | \bproprietary\s+and\s+confidential
     | \bconfidential\s+and\s+proprietary | \bunpublished\s+(?:work|proprietary|rights|material)
     | \bspecific\s+language\s+governing | \bviews\s+and\s+conclusions\s+contained
-    | \bdo\s+what\s+the\s+f | \bis\s+part\s+of\b.{{0,80}}\blicen[sc]
+    | \bdo\s+what\s+the\s+f | \bis\s+part\s+of\b.{0,80}\blicen[sc]
     | \bsame\s+(?:terms|licen[sc]e)\s+as\b | \bcopyrights?\s+(?:and\s+licen|licen[sc])
     | \bcontributor\s+licen[sc]e\s+agreement | \bnotice\s+file\s+distributed
     | \b(?:license|copying|copyright)\.(?:txt|md|rst|html)\b
@@ -127,7 +127,8 @@ _WEAK = re.compile(
     | [\w][\w.'\s-]{1,60}[<(]\s*[^<>@\s]{1,60}@[^<>\s]{1,80}[>)]?[.,]?
     | [\w./+-]{1,80}\.\w{1,5}
     | (?:19|20)\d\d[-/.]\d\d?[-/.]\d\d? .{0,20} | \d\d?[./-]\d\d?[./-](?:19|20)?\d\d
-    | this\s+(?:file|code|module|program|software|script|package)\s+is\s+(?:a\s+)?part\s+of\b.{0,120}
+    | this\s+(?:file|code|module|program|software|script|package)\s+is\s+(?:a\s+)?part\s+of\b
+      .{0,120}
     | part\s+of\s+(?:the\s+)?.{0,80}
     | (?:begin|end|start)(?:\s+of)?\s+(?:the\s+)?(?:\w+\s+)?(?:licen[sc]e|copyright|header)
       (?:\s+\w+){0,2}
@@ -144,6 +145,13 @@ _LEGAL = re.compile(
     r"|patent|disclaim|modif|contribut|obligat|rights|legal|endors|derivative|binary|source code)"
 )
 _LEGAL_WORDS = 3
+# Each grant has at least one of these words; a cheap test that most comments fail.
+_GRANT_WORDS = (
+    *("licen", "permi", "warrant", "distribut", "copyright", "copying", "domain", "spdx", "gpl"),
+    *("as is", "as-is", "merchant", "fitness", "disclaim", "liab", "free software", "notice"),
+    *("source code form", "endorse", "patent", "secret", "confidential", "proprietary", "rights"),
+    *("unpublished", "required by", "govern", "unencumb", "in no ", "what the f", "conclusions"),
+)
 _FOLD = re.compile(r"\s+")
 _JUDGED_CHARS = 8_000
 
@@ -166,6 +174,9 @@ def is_weak(line: str) -> bool:
 def is_grant(text: str) -> bool:
     """Does this text grant a licence, or say where to find it?"""
     text = _FOLD.sub(" ", text[:_JUDGED_CHARS]).strip()
+    folded = text.lower()
+    if not any(word in folded for word in _GRANT_WORDS):
+        return False
     if _GRANT.search(text) or _LICENCE_FILE.search(text):
         return True
     return len(text.split(" ")) <= _SHORT_WORDS and _SHORT_NAME.search(text) is not None

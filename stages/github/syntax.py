@@ -90,7 +90,9 @@ _SYNTAXES: dict[str, Syntax] = {
     "percent": Syntax(line="%"),
     "percent_c": Syntax(line="%", block=(_C_BLOCK,)),
     "matlab": Syntax(line=r"%(?!\{[ \t\r]*$)", lines=((r"%\{[ \t\r]*$", r"%\}[ \t\r]*$"),)),
-    "octave": Syntax(line=r"[%#](?!\{[ \t\r]*$)", lines=((r"[%#]\{[ \t\r]*$", r"[%#]\}[ \t\r]*$"),)),
+    "octave": Syntax(
+        line=r"[%#](?!\{[ \t\r]*$)", lines=((r"[%#]\{[ \t\r]*$", r"[%#]\}[ \t\r]*$"),)
+    ),
     "basic": Syntax(line=rf"'|{_REM}"),
     "batch": Syntax(line=rf"::|{_REM}", front=r"@?(?i:echo)[ \t]+(?i:off)[ \t\r]*$"),
     "vim": Syntax(line='"'),
@@ -125,8 +127,9 @@ _SYNTAXES: dict[str, Syntax] = {
 _LANGUAGES = {
     "c": "actionscript | actionscript 3 | arduino | boogie | c | c# | c++ | ceylon | chapel | cuda"
     " | devicetree | ec | fantom | glsl | go | gosu | groovy | haxe | hlsl | java | jsonnet"
-    " | modelica | nemerle | nesc | objective-c | objective-c++ | objective-j | odin | omg interface"
-    " definition language | ooc | openscad | pike | pony | povray | promela | protocol buffer | qml"
+    " | modelica | nemerle | nesc | objective-c | objective-c++ | objective-j | odin"
+    " | omg interface definition language"
+    " | ooc | openscad | pike | pony | povray | promela | protocol buffer | qml"
     " | reasonml | solidity | stan | supercollider | swig | systemverilog | tablegen | tads 3"
     " | thrift | typst | ucode | vala | verilog | web idl | webgpu shading language | wren | x10"
     " | xtend | yara | zephir",

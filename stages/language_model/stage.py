@@ -82,13 +82,10 @@ class LanguageModel(ShuffleStage[LanguageModelStageSettings]):
                 return record
             for path in model_paths(Path(folder), key):
                 target = files.join(self.step.output, path.name)
-                size = path.stat().st_size
                 with path.open("rb") as source, files.atomic_writer(target) as out:
                     while block := source.read(1 << 20):
                         out.write(block)
-                record.files.append(
-                    {"path": path.name, "rows": 0, "bytes": size, "sha256": out.hexdigest()}
-                )
+                record.files.append(out.digest.entry(path.name))
         record.extra = {
             key: {"model": True, **info.as_dict()},
             "note": f"{key}: {info.vocabulary:,} of {info.vocabulary_wanted:,} pieces,"

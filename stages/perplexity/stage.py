@@ -159,16 +159,8 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         listed = [f for r in records for f in r.files]
-        path = files.join(self.step.output, CUTOFFS_FILE)
-        table = files.read_json(path)
-        listed.append(
-            {
-                "path": CUTOFFS_FILE,
-                "rows": len(table),
-                "bytes": files.size(path),
-                "sha256": files.sha256_of(path),
-            }
-        )
+        table = files.read_json(files.join(self.step.output, CUTOFFS_FILE))
+        listed.append(files.entry(self.step.output, CUTOFFS_FILE, len(table)))
         seen = {code for r in records for code in r.counts.languages}
         without = sorted(seen - set(self.scorer().languages))
         notes = [f"cutoffs {self.settings.cutoffs}, languages with a model: {len(table)}"]

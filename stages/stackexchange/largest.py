@@ -7,7 +7,6 @@ and answers, and the list comes out of the dumps themselves, to be pinned in a r
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -18,19 +17,19 @@ import yaml
 
 from stages.engine import files
 from stages.outcomes import Tally
+from stages.stackexchange.post import PostError, kind_of
 from stages.stackexchange.reader import scan
-from stages.stackexchange.rows import Broken
+from stages.stackexchange.rows import Broken, RowError, attributes
 from stages.stackexchange.settings import StackExchangeSettings
 from stages.stackexchange.sites import site_of
 
 PAPER_SITES = 28
-_KIND = re.compile(rb"\sPostTypeId\s*=\s*[\"']([12])[\"']")
 
 
 def posts_by_site(
     paths: Iterable[str], settings: StackExchangeSettings
 ) -> tuple[Counter[str], int]:
-    """Questions and answers per site, and the number of stretches that could not be read.
+    """Questions and answers per site, and the number of rows or stretches that could not be read.
 
     Streams each dump; memory is bounded by a row. A site whose dump is given twice counts once, by
     the larger copy.
@@ -44,10 +43,12 @@ def posts_by_site(
         posts = 0
         with files.open_read(path) as stream:
             for row in scan(stream, path, Tally(), settings):  # type: ignore[arg-type]
-                if isinstance(row, Broken):
-                    broken += 1
-                else:
-                    posts += _KIND.search(row.data) is not None
+                try:
+                    kind = "" if isinstance(row, Broken) else kind_of(attributes(row.data))
+                except (RowError, PostError):
+                    kind = ""
+                posts += kind in ("question", "answer")
+                broken += not kind
         found[site] = max(found[site], posts)
     return found, broken
 

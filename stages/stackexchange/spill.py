@@ -101,7 +101,7 @@ class SpillWriter:
                 )
                 data = batch.serialize()
                 stored = self._codec.compress(data, asbytes=True)
-                self.blocks[partition].append((self._out.count, len(stored), data.size))
+                self.blocks[partition].append((self._out.tell(), len(stored), data.size))
                 self._out.write(stored)
                 self._pending[partition] = []
         self._size = 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import plan, recipe, sample
+from pipeline import plan, recipe, sample, verify
 from stages.engine import manifest
 from stages.engine.step import Step
 
@@ -170,3 +170,28 @@ def _begun(step: Step) -> bool:
         return False
     with open(step.progress, "rb") as lines:
         return any(json.loads(x)["e"] == "started" for x in lines if x.endswith(b"\n"))
+
+
+def test_verify_names_the_file_and_the_block_of_a_changed_byte(
+    undisturbed: tuple[dict[str, str], list[str], Path], recipe_file: Path
+) -> None:
+    work = undisturbed[2]
+    # The kept folder has another name than the one that the recipe was run in.
+    found = verify.verify(steps(recipe_file, work), str(work))
+    assert found.problems == () and found.files > 50
+    shard = next((work / "tokens" / "wikipedia").glob("train-*.bin"))
+    content = bytearray(shard.read_bytes())
+    place = len(content) // 2
+    content[place] ^= 1
+    shard.write_bytes(content)
+    try:
+        (first, *_) = verify.verify(steps(recipe_file, work), str(work)).problems
+        assert first.file == str(shard)
+        assert first.offset is not None and first.offset <= place < first.offset + (1 << 20)
+        shard.rename(shard.with_suffix(".gone"))
+        missing = verify.verify(steps(recipe_file, work), str(work)).problems
+        assert any(p.file == str(shard) and "missing" in p.what for p in missing)
+        shard.with_suffix(".gone").rename(shard)
+    finally:
+        content[place] ^= 1
+        shard.write_bytes(content)

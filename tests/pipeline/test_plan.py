@@ -1,0 +1,121 @@
+"""The plan: every step reads what earlier ones write, and settings go where they belong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import plan, recipe
+from pipeline.run import _up_to
+from stages import registry
+from stages.engine.step import Step
+
+TEXT = """\
+name: small
+layout: {split_bytes: 1000}
+total_tokens: 500
+sources:
+  crawl:
+    proportion: 3
+    input: [a, b]
+    stages: [commoncrawl, line_dedup: {keep: first}, language, perplexity, select]
+  wiki: {proportion: 1, input: w, stages: [wikipedia]}
+language_model: {sources: [wiki], settings: {vocabulary: 400}}
+tokenizer: {settings: {vocab_size: 800}}
+tokens: {valid_share: 0.1}
+"""
+
+
+def steps_of(tmp_path: Path, text: str = TEXT, work: str = "/work") -> list[Step]:
+    (tmp_path / "r.yaml").write_text(text)
+    return plan.steps(recipe.load(str(tmp_path / "r.yaml"), work)[0], work)
+
+
+def test_sources_that_models_need_come_first(tmp_path: Path) -> None:
+    assert [s.name for s in steps_of(tmp_path)] == [
+        "wiki",
+        "language_model",
+        "crawl",
+        "crawl.line_dedup",
+        "crawl.language",
+        "crawl.perplexity",
+        "crawl.select",
+        "tokenizer",
+        "tokens",
+    ]
+
+
+def test_every_step_reads_raw_files_or_what_an_earlier_one_writes(tmp_path: Path) -> None:
+    written: set[str] = set()
+    for step in steps_of(tmp_path):
+        for port, places in step.inputs.items():
+            if registry.stage_class(step.stage).ports[port].kind != "raw":
+                assert set(places) <= written, step.name
+        assert step.output not in written
+        written.add(step.output)
+
+
+def test_inputs_and_settings_of_steps(tmp_path: Path) -> None:
+    by_name = {s.name: s for s in steps_of(tmp_path)}
+    assert by_name["crawl"].inputs == {"input": ["a", "b"]}
+    assert by_name["crawl.line_dedup"].inputs == {"input": ["/work/crawl"]}
+    assert by_name["crawl.line_dedup"].settings == {"keep": "first"}
+    assert by_name["crawl.perplexity"].inputs == {
+        "input": ["/work/crawl.language"],
+        "models": ["/work/language_model"],
+    }
+    assert by_name["language_model"].inputs == {"input": ["/work/wiki"]}
+    assert by_name["language_model"].settings == {"vocabulary": 400}
+    # In the order of the recipe, not of the plan.
+    ends = ["/work/crawl.select", "/work/wiki"]
+    shares = {"crawl": 0.75, "wiki": 0.25}
+    assert by_name["tokenizer"].inputs == {"input": ends}
+    assert by_name["tokenizer"].settings == {"proportions": shares, "vocab_size": 800}
+    assert by_name["tokens"].inputs == {"input": ends, "tokenizer": ["/work/tokenizer"]}
+    assert by_name["tokens"].settings == {
+        "proportions": shares,
+        "total_tokens": 500,
+        "valid_share": 0.1,
+    }
+    assert all(s.layout == {"split_bytes": 1000} for s in by_name.values())
+
+
+def test_every_step_of_a_plan_has_settings_that_its_stage_takes(tmp_path: Path) -> None:
+    for step in steps_of(tmp_path):
+        registry.stage_class(step.stage).Settings.model_validate(step.settings)
+
+
+def test_ready_models_and_tokenizers_are_not_made(tmp_path: Path) -> None:
+    text = TEXT.replace("{sources: [wiki], settings: {vocabulary: 400}}", "{path: /m}")
+    text = text.replace("tokenizer: {settings: {vocab_size: 800}}", "tokenizer: {path: /t.model}")
+    by_name = {s.name: s for s in steps_of(tmp_path, text)}
+    assert next(iter(by_name)) == "crawl"
+    assert not {"language_model", "tokenizer"} & set(by_name)
+    assert by_name["crawl.perplexity"].inputs["models"] == ["/m"]
+    assert by_name["tokens"].inputs["tokenizer"] == ["/t.model"]
+
+
+def test_models_of_all_sources_come_after_all(tmp_path: Path) -> None:
+    text = TEXT.replace("language, perplexity, select", "language")
+    text = text.replace("sources: [wiki]", "sources: [crawl, wiki]")
+    names = [s.name for s in steps_of(tmp_path, text)]
+    assert names[-3:] == ["language_model", "tokenizer", "tokens"]
+    assert names.count("language_model") == 1
+
+
+def test_progress_lies_beside_the_steps_and_only_locally(tmp_path: Path) -> None:
+    assert {s.progress for s in steps_of(tmp_path)} >= {"/work/.wiki.progress"}
+    assert {s.progress for s in steps_of(tmp_path, work="gs://b/work")} == {None}
+    assert steps_of(tmp_path, work="gs://b/work")[0].output == "gs://b/work/wiki"
+
+
+def test_a_plan_can_end_at_a_step(tmp_path: Path) -> None:
+    steps = steps_of(tmp_path)
+    assert [s.name for s in _up_to(steps, "language_model")] == ["wiki", "language_model"]
+    with pytest.raises(recipe.RecipeError, match="no step is called nope; there are wiki, "):
+        _up_to(steps, "nope")
+
+
+def test_plans_are_the_same_each_time(tmp_path: Path) -> None:
+    assert steps_of(tmp_path) == steps_of(tmp_path)
