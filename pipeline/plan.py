@@ -32,7 +32,7 @@ def steps(recipe: Recipe, work: str) -> list[Step]:
     for name in order:
         if recipe.language_model and name not in needed_first:
             _add_language_model(plan, recipe, work, ends)
-        ends[name] = _add_source(plan, recipe, work, name)
+        ends[name] = _add_source(plan, recipe, work, name, ends)
     _add_language_model(plan, recipe, work, ends)
     outputs = [ends[name] for name in recipe.sources]
     shares = recipe.proportions
@@ -47,15 +47,19 @@ def steps(recipe: Recipe, work: str) -> list[Step]:
     return plan
 
 
-def _add_source(plan: list[Step], recipe: Recipe, work: str, name: str) -> str:
+def _add_source(
+    plan: list[Step], recipe: Recipe, work: str, name: str, ends: dict[str, str]
+) -> str:
     source = recipe.sources[name]
     before = list(source.input)
     for i, use in enumerate(source.stages):
         inputs = {"input": before}
+        for port, names in use.others().items():
+            inputs[port] = [ends[other] for other in names]
         if use.stage == "perplexity" and recipe.language_model is not None:
             inputs["models"] = [recipe.language_model.path or files.join(work, LANGUAGE_MODEL)]
         step = _step(
-            work, step_name(name, use.stage, i == 0), use.stage, inputs, use.settings, recipe
+            work, step_name(name, use.stage, i == 0), use.stage, inputs, use.own_settings(), recipe
         )
         plan.append(step)
         before = [step.output]

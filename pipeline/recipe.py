@@ -40,6 +40,20 @@ class StageUse(_Strict):
     stage: str
     settings: dict[str, Any] = {}
 
+    def others(self) -> dict[str, list[str]]:
+        """Sources given where a stage takes documents of another one (`overlap: {against: c4}`)."""
+        found = {}
+        for port, kind in registry.stage_class(self.stage).ports.items():
+            if port != "input" and kind.kind == "documents" and port in self.settings:
+                given = self.settings[port]
+                found[port] = [given] if isinstance(given, str) else list(given)
+        return found
+
+    def own_settings(self) -> dict[str, Any]:
+        """The settings without the inputs that `others` gives."""
+        others = self.others()
+        return {k: v for k, v in self.settings.items() if k not in others}
+
 
 class Source(_Strict):
     """A source of the corpus: raw input and the stages it goes through, the reader first."""
@@ -249,6 +263,7 @@ def _enter(here: Any, name: str, change: str) -> Any:
 def _check(recipe: Recipe, complain: Any) -> None:
     """What pydantic cannot know: stages exist, their settings fit, sources that others need."""
     _check_settings(Layout, recipe.layout, ("layout",), complain)
+    before: list[str] = []
     for name, source in recipe.sources.items():
         where: yaml_lines.Path = ("sources", name)
         if not re.fullmatch(_NAME.strip("^$"), name):
@@ -271,7 +286,15 @@ def _check(recipe: Recipe, complain: Any) -> None:
                 )
             if stage.produces != "documents":
                 complain(at, f"{use.stage} makes no documents; it runs after all sources")
-            _check_settings(stage.Settings, use.settings, (*at, use.stage), complain)
+            _check_settings(stage.Settings, use.own_settings(), (*at, use.stage), complain)
+            for port, names in use.others().items():
+                for other in names:
+                    if other not in before:
+                        complain(
+                            (*at, use.stage, port),
+                            f"{other} is no source that comes earlier in the recipe",
+                        )
+        before.append(name)
         repeated = [u.stage for u in source.stages]
         for stage_name in sorted({s for s in repeated if repeated.count(s) > 1}):
             complain((*where, "stages"), f"{stage_name} is there twice")

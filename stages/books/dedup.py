@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from math import floor, log, log1p
 from typing import Any, Literal
 
 import numpy as np
@@ -82,8 +82,17 @@ class BookDedupSettings(Settings):
     keep: Literal["longest", "newest", "first"] = Field(
         "longest",
         description="which one stays: that of most distinct shingles, the newest release, or the"
-        " lowest id; ties by id. With containment only longest makes sense: the others would give"
-        " a collection for one of its stories",
+        " first. With containment only longest makes sense: the others would give a collection for"
+        " one of its stories. Ties: Gutenberg's current editions before those of old/, then the"
+        " lowest id",
+    )
+    tie: float = Field(
+        0.01,
+        ge=0,
+        lt=0.5,
+        description="with longest, sizes are compared in steps of this ratio: editions differ by a"
+        " few words, and the current one, in UTF-8, should not leave for that. A book may so leave"
+        " for one that is shorter by this much",
     )
     bands: int = Field(
         25,
@@ -161,11 +170,12 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
         band_keys: list[U64] = []
         record = Record(unit.name)
         with ShingleWriter(self.scratch(), unit.index) as out:
-            for batch in self._batches(unit, ["id", "text", "created"]):
-                rows = zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
-                for id_, text, created in rows:
+            for batch in self._batches(unit, ["id", "text", "created", "meta"]):
+                columns = (batch.column(c).to_pylist() for c in ("id", "text", "created", "meta"))
+                for id_, text, created, meta in zip(*columns, strict=True):
                     shingles = shingle_hashes(words(text), self.settings.words)
-                    row = out.add(id_, seconds(created), shingles)
+                    old = bool(meta) and bool(orjson.loads(meta).get("old"))
+                    row = out.add(id_, seconds(created), old, shingles)
                     keys, value = self._keys(shingles, row, bands, band_keys)
                     hashes.append(keys)
                     values.append(value)
@@ -258,8 +268,11 @@ def decide(pairs: Sequence[Pair], settings: BookDedupSettings) -> dict[Entry, En
     """Every book that leaves -> the one that stays for it, by the pairs that overlap."""
 
     def rank(entry: Entry) -> tuple[Any, ...]:
-        first = {"longest": -entry.count, "newest": -entry.created, "first": 0}[settings.keep]
-        return (first, entry.id, entry.unit, entry.row)
+        first = {"longest": -size(entry.count), "newest": -entry.created, "first": 0}
+        return (first[settings.keep], entry.old, entry.id, entry.unit, entry.row)
+
+    def size(count: int) -> int:
+        return floor(log(count) / log1p(settings.tie)) if settings.tie else count
 
     edges = [(p.first, p.second) for p in pairs]
     choose = groups.keep_dominating if settings.groups == "direct" else groups.keep_one_per_group
@@ -291,23 +304,27 @@ class _Candidates:
 
     def verified(self) -> list[Pair]:
         """The pairs owned by this partition that overlap by more than the threshold, sorted."""
-        starts = np.flatnonzero(first_of_group(self._hashes))
-        edges = [*starts.tolist(), len(self._hashes)]
+        first = first_of_group(self._hashes)
+        starts = np.flatnonzero(first)
+        ends = np.append(starts[1:], len(first))
+        kinds = self._values % 4
+        # Most sampled shingles are nobody's probe, or nobody else has them.
+        probing = np.bincount(np.cumsum(first) - 1, weights=kinds != _SAMPLE) > 0
         found: set[Pair] = set()
-        wide = np.flatnonzero(np.diff(np.array(edges)) > 1).tolist()
-        for start, end in (list(pairwise(edges))[i] for i in wide):
+        for i in np.flatnonzero(probing & (ends - starts > 1)).tolist():
+            start, end = int(starts[i]), int(ends[i])
             key = int(self._hashes[start])
-            kinds = self._values[start:end] % 4
-            entries = [
-                self._reader.entry(int(u), int(v) // 4)
-                for u, v in zip(self._units[start:end], self._values[start:end], strict=True)
-            ]
-            if kinds[0] == _BAND:
-                found.update(self._of_band(entries, key))
-            elif len(entries) <= _COMMON_PHRASE:
-                probing = [e for e, kind in zip(entries, kinds, strict=True) if kind == _PROBE]
-                found.update(self._of_probe(probing, entries, key))
+            if kinds[start] == _BAND:
+                found.update(self._of_band(self._entries(start, end), key))
+            elif end - start <= _COMMON_PHRASE:
+                entries = self._entries(start, end)
+                probes = [e for e, k in zip(entries, kinds[start:end], strict=True) if k == _PROBE]
+                found.update(self._of_probe(probes, entries, key))
         return sorted(found, key=lambda p: (p.first, p.second))
+
+    def _entries(self, start: int, end: int) -> list[Entry]:
+        places = zip(self._units[start:end].tolist(), self._values[start:end].tolist(), strict=True)
+        return [self._reader.entry(unit, value // 4) for unit, value in places]
 
     def _of_band(self, entries: list[Entry], key: int) -> Iterator[Pair]:
         """Pairs whose first common band is this one. Of a large group, whose pairs would be too
@@ -337,10 +354,10 @@ class _Candidates:
                     continue  # the bands have it
                 sampled = sketch.sample(self._reader.shingles(large), s.sample_rate)
                 hits = sketch.shared_probes(probes, sampled)
-                owned = len(hits) and int(mix(hits[:1])[0]) == key
-                if owned and len(hits) >= sketch.needed(len(probes)):
-                    if pair := self._pair(small, large):
-                        yield pair
+                if len(hits) < sketch.needed(len(probes)) or int(mix(hits[:1])[0]) != key:
+                    continue
+                if pair := self._pair(small, large):
+                    yield pair
 
     def _band_owned(self, a: Entry, b: Entry, key: int) -> bool:
         keys = self._band_keys(a)

@@ -8,7 +8,7 @@ import orjson
 from pydantic import Field
 
 from stages.c4.badwords import BadWords, read_words
-from stages.c4.clean import LINE_RULES, REASONS, CleanSettings, check_page, clean_page
+from stages.c4.clean import REASONS, CleanSettings, check_page, clean_page
 from stages.c4.line_dedup import with_line_counts
 from stages.c4.reader import REASONS as READER_REASONS
 from stages.c4.reader import C4Reader, C4Settings
@@ -43,20 +43,34 @@ class C4(SourceStage[C4Settings]):
         return stretches
 
 
+class C4CleanSettings(CleanSettings):
+    source: str | None = Field(
+        "c4",
+        description="source of the documents that stay, and the beginning of their ids, so that"
+        " they are not taken for the CommonCrawl documents they were made from; null: as before",
+    )
+
+
 class CleanRule:
     """C4's page checks and line rules for one document; adds lines to `counter` by rule."""
 
-    reads = ("text", "url", "created", "meta")
-    writes = ("text", "meta")
+    reads = ("text", "url", "created", "meta", "id", "source")
+    writes = ("text", "meta", "id", "source")
 
-    def __init__(self, settings: CleanSettings) -> None:
+    def __init__(self, settings: C4CleanSettings) -> None:
         self._settings = settings
         self._sentences = sentence_counter(settings.sentences)
         self.counter: Counter[str] = Counter()
 
     def __call__(
-        self, text: str, url: str | None, created: str | None, meta: str | None
-    ) -> tuple[str, str | None] | Reject:
+        self,
+        text: str,
+        url: str | None,
+        created: str | None,
+        meta: str | None,
+        key: str,
+        source: str,
+    ) -> tuple[str, str | None, str, str] | Reject:
         lines: Counter[str] = Counter()
 
         def count(rule: str, number: int) -> None:
@@ -69,15 +83,16 @@ class CleanRule:
         if isinstance(verdict, Reject):
             return verdict
         del lines["passed"]
-        return verdict, with_line_counts(meta, lines)
+        if (mine := self._settings.source) is not None and mine != source:
+            key, source = f"{mine}/{key}", mine
+        return verdict, with_line_counts(meta, lines), key, source
 
 
-class C4Clean(RuleStage[CleanSettings]):
+class C4Clean(RuleStage[C4CleanSettings]):
     name = "c4_clean"
     summary = "C4's rules for pages and their lines, in the authors' order, each line counted"
-    Settings = CleanSettings
+    Settings = C4CleanSettings
     reasons = REASONS
-    line_rules = LINE_RULES
 
     def check(self) -> None:
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Bands:
         sketch = MinHash(
             num_perm=self.positions,
             seed=self.seed,
-            hashfunc=_itself,
+            hashfunc=index,
             permutations=self._permutations,
             scheme="affine32",
         )
@@ -73,27 +74,15 @@ class Bands:
 
     def keys(self, signature: U32) -> U64:
         """One 64-bit key per band; equal keys at the same place mean that the bands agree."""
-        data = signature.astype("<u4", copy=False)
-        return np.fromiter(
-            (
-                xxhash.xxh3_64_intdigest(
-                    data[i * self.rows : (i + 1) * self.rows].tobytes(), seed=i
-                )
-                for i in range(self.bands)
-            ),
-            np.uint64,
-            self.bands,
-        )
+        parts = signature.astype("<u4", copy=False).reshape(self.bands, self.rows)
+        keys = (xxhash.xxh3_64_intdigest(part.tobytes(), seed=i) for i, part in enumerate(parts))
+        return np.fromiter(keys, np.uint64, self.bands)
 
 
 def first_shared(a: U64, b: U64) -> int:
     """The first band whose keys agree, -1 if none does."""
     same = np.flatnonzero(a == b)
     return int(same[0]) if len(same) else -1
-
-
-def _itself(value: int) -> int:
-    return value
 
 
 def pairs_of(group: Sequence[Any]) -> list[tuple[Any, Any]]:

@@ -7,7 +7,6 @@ each: what decides which of two stays, and where its hashes lie.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +23,21 @@ _CACHE_BYTES = 64 << 20
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """A document: row `row` of unit `unit`, with `count` shingles from number `start` on."""
+    """A document: row `row` of unit `unit`, with `count` shingles from number `start` on.
+
+    `created` is in seconds since 1970; `old` says that its source has a newer edition of it.
+    """
 
     unit: int
     row: int
     id: str
     created: int
+    old: bool
     start: int
     count: int
 
     def to_json(self) -> list[Any]:
-        return [self.unit, self.row, self.id, self.created, self.start, self.count]
+        return [self.unit, self.row, self.id, self.created, self.old, self.start, self.count]
 
 
 class ShingleWriter:
@@ -56,10 +59,10 @@ class ShingleWriter:
             rows = [e.to_json() for e in self._entries]
             files.write_bytes(_documents(self._folder, self._unit), orjson.dumps(rows))
 
-    def add(self, id_: str, created: int, hashes: U64) -> int:
+    def add(self, id_: str, created: int, old: bool, hashes: U64) -> int:
         """Returns the document's row."""
         row = len(self._entries)
-        self._entries.append(Entry(self._unit, row, id_, created, self._next, len(hashes)))
+        self._entries.append(Entry(self._unit, row, id_, created, old, self._next, len(hashes)))
         self._out.write(hashes.astype("<u8", copy=False).data)
         self._next += len(hashes)
         return row
@@ -106,6 +109,3 @@ def _shingles(folder: str, unit: int) -> str:
 
 def _documents(folder: str, unit: int) -> str:
     return files.join(folder, f"documents-{unit:05d}.json")
-
-
-Rank = Callable[[Entry], Any]

@@ -49,10 +49,8 @@ def shingle_hashes(tokens: list[str], n: int) -> U64:
     length = len(tokens) - n + 1
     if length < 1:
         return np.empty(0, np.uint64)
-    numbers: dict[str, int] = {}
-    codes = np.fromiter(
-        (numbers.setdefault(t, len(numbers)) for t in tokens), np.int64, len(tokens)
-    )
+    numbers = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+    codes = np.fromiter(map(numbers.__getitem__, tokens), np.int64, len(tokens))
     table = np.fromiter(
         (xxhash.xxh3_64_intdigest(t.encode("utf-8", "surrogatepass")) for t in numbers),
         np.uint64,
@@ -62,4 +60,7 @@ def shingle_hashes(tokens: list[str], n: int) -> U64:
     grams = np.zeros(length, np.uint64)
     for k in range(n):
         grams = mix(grams ^ hashes[k : k + length])
-    return np.unique(grams)
+    grams.sort()
+    first = np.ones(length, np.bool_)
+    first[1:] = grams[1:] != grams[:-1]
+    return grams[first]

@@ -20,6 +20,7 @@ MAX_TOP_CHARS = 1 << 16
 """Longest stretch that is read as the top of a file: more than the longest licence in use."""
 
 _DECORATION = " \t\r\n\f*#/;%!|-=~+_<>\u2500\u2550\ufeff"
+_BLANK_LINES = re.compile(r"(?:[ \t\r\f\ufeff]*\n)+")
 _SPACE = re.compile(r"[ \t\r\f\ufeff]*")
 # Directives of the C preprocessor are code in whatever file they stand.
 _PREPROCESSOR = re.compile(
@@ -31,7 +32,9 @@ _PREPROCESSOR = re.compile(
 _DOCSTRING = re.compile(r"[rRuU]?(\"\"\"|''')")
 _OPENER_TAIL = re.compile(r"[*!#=~+/|-]*")
 _CLOSER_HEAD = " \t*#=~+|-/"
-_RST_COMMENT = re.compile(r"\.\.(?=[ \t]|$)(?![ \t]+(?:\[|_|\|))(?![ \t]*[\w-]+(?:[:+.][\w-]+)*::)")
+_RST_COMMENT = re.compile(
+    r"\.\.(?=[ \t\r\n]|$)(?![ \t]+(?:\[|_|\|))(?![ \t]*[\w-]+(?:[:+.][\w-]+)*::)"
+)
 
 # Comments that tools read. They stay whatever stands around them.
 _PROTECTED = re.compile(
@@ -111,11 +114,13 @@ def top(text: str, syntax: Syntax) -> Iterator[Element]:
 
 
 def _element(text: str, at: int, limit: int, syntax: Syntax) -> Element | None:
+    if blank := _BLANK_LINES.match(text, at, limit):
+        return Blank(blank.group())
     line_end = text.find("\n", at, limit) + 1 or (limit if limit == len(text) else 0)
     if not line_end:
         return None  # A line without an end in sight is no header.
     first = _SPACE.match(text, at, line_end).end()  # type: ignore[union-attr]
-    if first == line_end or text[first] == "\n":
+    if first == line_end:
         return Blank(text[at:line_end])
     if at == 0 and text.startswith("#!", first):
         return Pinned(text[:line_end])
@@ -161,9 +166,18 @@ def _line_comments(text: str, at: int, limit: int, syntax: Syntax) -> Comment | 
             break
         lines.append(_line(text[end:line_end], text[mark:line_end]))
         end = line_end
+    if _cut_short(text, end, limit):
+        # The limit cut a paragraph: leave all of it to the next look, when the top is shorter.
+        while lines and lines[-1].text:
+            end -= len(lines.pop().raw)
     if not lines:
         return None
     return Comment(text[at:end], lines, inline=at > 0 and text[at - 1] != "\n")
+
+
+def _cut_short(text: str, start: int, limit: int) -> bool:
+    """Does the line from `start` on end behind the limit?"""
+    return limit < len(text) and text.find("\n", start, limit) < 0
 
 
 def _line_mark(text: str, start: int, line_end: int, syntax: Syntax) -> int | None:

@@ -105,7 +105,7 @@ class _Names:
         if name in self.whole:
             return self.whole[name]
         # The longest suffix first: `.blade.php` before `.php`.
-        dots = [i for i, c in enumerate(name[:-1]) if c == "."][-4:]
+        dots = [i for i, c in enumerate(name[:-1]) if c == "." and i][-4:]
         for dot in dots:
             if name[dot:] in self.suffixes:
                 return self.suffixes[name[dot:]]

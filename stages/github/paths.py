@@ -34,8 +34,8 @@ _GENERATED = re.compile(
     | _pb2(?:_grpc)?\.pyi?$ | \.pb(?:\.gw|\.micro|\.validate)?\.(?:go|cc|h|c|swift|rs|dart)$
     | _(?:grpc_)?pb\.(?:js|ts|d\.ts|rb)$ | _grpc\.pb\.go$ | \.pb(?:enum|json|grpc|server)\.dart$
     | \.(?:g|freezed|gr|mocks|config)\.dart$ | \.g\.(?:cs|i\.cs|h|cpp)$ | \.designer\.(?:cs|vb)$
-    | [._-](?:generated|gen|autogen)\.[^/.]+$ | _gen(?:erated)?\.go$ | _string\.go$
-    | \.(?:bundle|chunk)\.(?:m?js|css)$ | [.-]bundle\.js$ | (?:^|/)bundle\.js$
+    | [._-](?:auto)?generated\.[^/.]+$ | \.(?:auto)?gen\.[^/.]+$ | _gen(?:erated)?\.go$
+    | _string\.go$ | \.(?:bundle|chunk)\.(?:m?js|css)$ | [.-]bundle\.js$ | (?:^|/)bundle\.js$
     | (?:^|/)moc_[^/]*\.cpp$ | (?:^|/)(?:ui|qrc)_[^/]*\.(?:h|py)$ | \.xcodeproj/ | \.snap$
     | \.nib$ | \.storyboard$ | \.lock$ | \.tab\.[ch](?:pp)?$ | \.yy\.c(?:pp|c)?$
     """

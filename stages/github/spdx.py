@@ -33,7 +33,7 @@ def _folded(text: str) -> str:
 def licences_of(text: str) -> set[str]:
     """SPDX names (lower case) of the licences in a licence file; `{'other'}` if none is known."""
     if tag := _TAG.search(text):
-        names = re.split(r"\s+(?:AND|OR|WITH)\s+", tag.group(1).strip("() ").lower())
+        names = re.split(r"(?i)\s+(?:and|or|with)\s+", tag.group(1).strip("() ").lower())
         return {name.strip("() ") for name in names if name.strip("() ")}
     folded = _folded(text)
     head = folded[:_HEAD]

@@ -21,7 +21,7 @@ from stages.github.join import RunWriter
 from stages.github.licences import Licences
 from stages.github.records import Limits
 from stages.github.settings import GithubSettings
-from stages.github.verdicts import Verdicts
+from stages.github.verdicts import RANK, Verdicts
 from stages.outcomes import Bad, Outcome, Reject, Rejected, Skipped, Tally
 
 _MIN_PARTITIONS = 4
@@ -364,8 +364,8 @@ def _judged(
     if isinstance(place, Reject):
         return Rejected(name, origin, place.reason, place.detail)
     reject = rules.place(place)
-    if reject is None and content is None:
-        reject = Reject("binary", "no text")
+    if content is None and (reject is None or place.rank < RANK["symlink"]):
+        reject = Reject("binary", place.path)  # says more than that its name tells no language
     if reject is None and isinstance(content, Reject):
         reject = content
     if reject is not None:

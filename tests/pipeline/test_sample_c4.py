@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from pipeline.sample import build, c4
+from pipeline.sample import c4
+from pipeline.sample.build import _web_pages
 from pipeline.sample.caught import caught
 from pipeline.sample.texts import load
 from pipeline.sample.traps import Key, Trap, write_key
@@ -55,7 +56,7 @@ def test_ordinary_pages_are_clean_and_as_many_as_asked_for(
 
 
 def test_some_pages_are_pages_of_the_sample_s_crawl(sample: tuple[Path, list[Trap]]) -> None:
-    wet, warc = build._web_pages({"en": load()["en"]}, [], {}, 3, SCALE)
+    wet, warc = _web_pages({"en": load()["en"]}, [], {}, 3, SCALE)
     crawled = {page.url for page in (*wet, *warc)}
     shared = [p["url"] for p in ordinary(sample[0]) if p["url"] in crawled]
     assert 0 < len(shared) < len(crawled)

@@ -102,7 +102,7 @@ def test_settings_out_of_range_or_unknown_are_refused(given: dict[str, Any]) -> 
 
 
 def test_changing_a_threshold_selects_anew_from_the_same_scores(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": "h", "text": "x", "bucket": "head", "perplexity": 100.0},
         {"id": "t", "text": "y", "bucket": "tail", "perplexity": 900.0},
         {"id": "n", "text": "z"},

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -108,7 +109,7 @@ def test_servers_listen_on_loopback_only_and_the_manifest_comes_last(
 
 
 def test_one_worker_needs_no_server(toy_folder: Path, one_worker: Executor) -> None:
-    listening = []
+    listening: list[Any] = []
 
     def look(progress: Progress, units: int) -> None:
         for process in psutil.Process().children(recursive=True):

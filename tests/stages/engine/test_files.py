@@ -54,7 +54,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         out.write(b"who")
         out.write(memoryview(b"le"))
     assert Path(path).read_bytes() == b"whole"
-    assert (out.count, out.hexdigest()) == (5, hashlib.sha256(b"whole").hexdigest())
+    assert (out.tell(), out.hexdigest()) == (5, hashlib.sha256(b"whole").hexdigest())
     with pytest.raises(ValueError, match="boom"), files.atomic_writer(path) as out:
         out.write(b"other")
         raise ValueError("boom")

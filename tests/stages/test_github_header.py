@@ -1,0 +1,467 @@
+"""Licence headers: gone in every syntax, and nothing else with them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.github.comments import MAX_TOP_CHARS, top
+from stages.github.header import remove_header
+from stages.github.languages import language_of
+from stages.github.syntax import Syntax, syntax_of
+
+
+def syntax(name: str) -> Syntax:
+    found = syntax_of(language_of(name))
+    assert found is not None, name
+    return found
+
+
+def clean(text: str, name: str) -> str:
+    new, removed = remove_header(text, syntax(name))
+    assert removed == len(text) - len(new)
+    assert remove_header(new, syntax(name)) == (new, 0)
+    return new
+
+
+LICENCE = (
+    "Copyright (c) 2019 Jane Doe. All rights reserved.",
+    "",
+    'Licensed under the Example License (the "License"); you may not use this',
+    "file except in compliance with the License.",
+)
+
+
+def commented(mark: str, lines: tuple[str, ...] = LICENCE, end: str = "\n") -> str:
+    return "".join(f"{mark} {line}".rstrip() + end for line in lines)
+
+
+def blocked(opening: str, closing: str, lines: tuple[str, ...] = LICENCE) -> str:
+    return "\n".join([opening, *lines, closing]) + "\n"
+
+
+# -- the defects of the cleaner that peers share --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.c", "#include <stdio.h>\n#define N 3\n\nint main(void) { return N; }\n"),
+        ("a.sh", "#!/bin/sh\n# Counts the files of a folder.\nls | wc -l\n"),
+        ("a.py", "#!/usr/bin/env python\n# -*- coding: latin-1 -*-\nprint(1)\n"),
+        ("a.md", "# Title\n\n## Section\n\nText.\n"),
+        ("a.sql", "-- Orders of the last week\n\nSELECT 1;\n"),
+        ("a.py", "# %% first cell\nx = 1\n# %% second cell\n"),
+        ("a.go", "//go:build linux\n// +build linux\n\npackage a\n"),
+        ("a.js", "// Adds two numbers.\nexport const add = (a, b) => a + b;\n"),
+        ("a.rb", "# frozen_string_literal: true\n\nputs 1\n"),
+    ],
+)
+def test_peer_defect_leading_lines_without_block_comment_are_not_all_deleted(
+    name: str, text: str
+) -> None:
+    assert clean(text, name) == text
+
+
+def test_peer_defect_line_header_goes_although_a_block_comment_follows_later() -> None:
+    code = "int x; /* the answer */\n/* another */\n"
+    assert clean(commented("//") + "\n" + code, "a.c") == code
+
+
+def test_peer_defect_second_licence_block_goes_too() -> None:
+    second = "/* Portions Copyright (C) 2001 John Roe\n * Released under the MIT license. */\n"
+    third = "// SPDX-License-Identifier: MIT\n"
+    code = "int x;\n"
+    text = blocked("/*", " */") + "\n" + second + "\n" + third + code
+    assert clean(text, "a.c") == code
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "code"),
+    [
+        ("a.py", blocked('"""', '"""'), "import os\n"),
+        ("a.py", blocked("r'''", "'''"), "import os\n"),
+        ("a.html", blocked("<!--", "-->"), "<html></html>\n"),
+        ("a.xml", blocked("<!--", "-->"), "<a/>\n"),
+        ("a.md", blocked("<!--", "-->"), "# Title\n"),
+        ("a.tex", commented("%"), "\\documentclass{article}\n"),
+        ("a.erl", commented("%%"), "-module(a).\n"),
+        ("a.lisp", commented(";;;;"), "(defun f () 1)\n"),
+        ("a.clj", commented(";;"), "(ns a)\n"),
+        ("a.vb", commented("'"), "Module A\n"),
+        ("a.bas", commented("'"), "PRINT 1\n"),
+    ],
+)
+def test_peer_defect_docstring_html_percent_semicolon_apostrophe_headers_go(
+    name: str, header: str, code: str
+) -> None:
+    assert clean(header + code, name) == code
+    assert clean(header + "\n\n" + code, name) == code
+
+
+def test_peer_defect_end_of_the_block_is_not_miscounted() -> None:
+    # dolma counts the block's length without its line ends, and so cuts at the wrong place.
+    code = "".join(f"int value_{i} = {i};\n" for i in range(50))
+    assert clean(blocked("/*", " */", LICENCE * 5) + code, "a.c") == code
+
+
+# -- every comment syntax -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "code"),
+    [
+        ("a.py", commented("#"), "import os\n"),
+        ("a.yaml", commented("#"), "a: 1\n"),
+        ("Makefile", commented("#"), "all:\n\techo\n"),
+        ("Dockerfile", commented("#"), "FROM scratch\n"),
+        ("a.r", commented("#'"), "f <- 1\n"),
+        ("a.rs", commented("//!"), "fn main() {}\n"),
+        ("a.rs", blocked("/*", " a /* nested */ comment */"), "fn main() {}\n"),
+        ("a.js", blocked("/*!", " */"), "f();\n"),
+        ("a.css", blocked("/*", "*/"), "a { b: c }\n"),
+        ("a.scss", commented("//"), "$a: 1;\n"),
+        ("a.php", commented("//"), "namespace A;\n"),
+        ("a.sql", commented("--"), "SELECT 1;\n"),
+        ("a.hs", commented("--"), "module A where\n"),
+        ("a.hs", blocked("{-", "-}"), "module A where\n"),
+        ("a.elm", blocked("{-|", "-}"), "module A exposing (..)\n"),
+        ("a.lua", commented("--"), "local a = 1\n"),
+        ("a.lua", blocked("--[[", "]]"), "local a = 1\n"),
+        ("a.adb", commented("--"), "with Ada;\n"),
+        ("a.ml", blocked("(*", "*)"), "let a = 1\n"),
+        ("a.ml", blocked("(*", " (* in *) *)"), "let a = 1\n"),
+        ("a.fs", commented("//"), "module A\n"),
+        ("a.pas", blocked("{", "}"), "program A;\n"),
+        ("a.scm", blocked("#|", "|#"), "(define a 1)\n"),
+        ("a.el", commented(";;"), "(defvar a)\n"),
+        ("a.asm", commented(";"), "mov ax, 1\n"),
+        ("a.ini", commented(";"), "[a]\n"),
+        ("a.bat", commented("REM"), "dir\n"),
+        ("a.bat", commented("rem"), "dir\n"),
+        ("a.bat", commented("::"), "dir\n"),
+        ("a.vim", commented('"'), "set nocp\n"),
+        ("a.f90", commented("!"), "program a\n"),
+        ("a.f", commented("C"), "      PROGRAM A\n"),
+        ("a.f", commented("*"), "      PROGRAM A\n"),
+        ("a.m4", commented("dnl"), "AC_INIT\n"),
+        ("a.texi", commented("@c"), "@node Top\n"),
+        ("a.rst", "..\n" + commented("  "), "Title\n=====\n"),
+        ("a.rst", ".. Copyright 2010 by Jane Doe.\n   Released under the MIT license.\n", "T\n=\n"),
+        ("a.pl", "=pod\n\n" + "\n".join(LICENCE) + "\n\n=cut\n", "use strict;\n"),
+        ("a.rb", "=begin\n" + "\n".join(LICENCE) + "\n=end\n", "puts 1\n"),
+        ("a.ps1", blocked("<#", "#>"), "Get-Item\n"),
+        ("a.coffee", blocked("###", "###"), "a = 1\n"),
+        ("a.jl", blocked("#=", "=#"), "a = 1\n"),
+        ("a.cmake", blocked("#[[", "]]"), "project(a)\n"),
+        ("a.d", blocked("/+", "+/"), "module a;\n"),
+        ("a.twig", blocked("{#", "#}"), "{{ a }}\n"),
+        ("a.hbs", blocked("{{!--", "--}}"), "{{a}}\n"),
+        ("a.jsp", blocked("<%--", "--%>"), "<p>\n"),
+        ("a.vue", blocked("<!--", "-->"), "<template></template>\n"),
+        ("a.ijs", commented("NB."), "a =: 1\n"),
+        ("a.man", commented('.\\"'), ".TH A 1\n"),
+        ("a.st", blocked('"', '"', LICENCE[:1]), "Object subclass: #A.\n"),
+    ],
+)
+def test_header_goes(name: str, header: str, code: str) -> None:
+    assert clean(header + code, name) == code
+    assert clean(header + "\n" + code, name) == code
+    assert clean("\n" + header + "\n\n" + code, name) == code
+
+
+@pytest.mark.parametrize("mark", ["#", "//", "--", ";", "%"])
+def test_header_goes_with_crlf_and_without_last_line_end(mark: str) -> None:
+    name = {"#": "a.py", "//": "a.c", "--": "a.sql", ";": "a.lisp", "%": "a.tex"}[mark]
+    assert clean(commented(mark, end="\r\n") + "x\r\n", name) == "x\r\n"
+    assert clean(commented(mark).rstrip("\n"), name) == ""
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        ("Copyright 2001 Jane Doe",),
+        ("(C) Copyright IBM Corp. 2010, 2011",),
+        ("Copyright The Example Authors.", "SPDX-License-Identifier: Apache-2.0"),
+        ("© 2012-2014 Jane Doe",),
+        (
+            "This Source Code Form is subject to the terms of the Mozilla Public",
+            "License, v. 2.0. If a copy of the MPL was not distributed with this",
+            "file, You can obtain one at http://mozilla.org/MPL/2.0/.",
+        ),
+        (
+            "This program is free software: you can redistribute it and/or modify",
+            "it under the terms of the GNU General Public License.",
+            "",
+            "You should have received a copy of the license along with this program.",
+        ),
+        (
+            "Use of this source code is governed by a BSD-style",
+            "license found in the LICENSE file.",
+        ),
+        ("Permission to use, copy, modify, and distribute this software is granted.",),
+        ('THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND.',),
+        ("This file is in the public domain.",),
+        ("See LICENSE.txt for details.",),
+        ("MIT Licensed",),
+        ("License: BSD-3-Clause",),
+        ("@license MIT",),
+        (":copyright: (c) 2010 by Jane Doe.", ":license: BSD, see LICENSE for more details."),
+    ],
+)
+def test_ways_of_saying_it(licence: tuple[str, ...]) -> None:
+    assert clean(commented("#", licence) + "import os\n", "a.py") == "import os\n"
+    assert clean(blocked("/**", " */", licence) + "f();\n", "a.js") == "f();\n"
+
+
+# -- what stays -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.py", "#!/usr/bin/env python3\n"),
+        ("a.py", "# -*- coding: utf-8 -*-\n"),
+        ("a.py", "# vim: set ts=4 sw=4:\n"),
+        ("a.py", "# %% cell\n"),
+        ("a.py", "# pylint: disable=all\n"),
+        ("a.rb", "# frozen_string_literal: true\n"),
+        ("a.go", "//go:build !windows\n"),
+        ("a.go", "// +build !windows\n"),
+        ("a.js", '"use strict";\n'),
+        ("a.js", "'use strict'\n"),
+        ("a.js", "/* eslint-disable no-console */\n"),
+        ("a.js", "// @flow\n"),
+        ("a.ts", '/// <reference types="node" />\n'),
+        ("a.php", "<?php\n"),
+        ("a.xml", '<?xml version="1.0" encoding="utf-8"?>\n'),
+        ("a.html", "<!DOCTYPE html>\n"),
+        ("a.sql", "-- !preview conn=con\n"),
+        ("a.h", "#pragma once\n"),
+        ("a.hs", "{-# LANGUAGE GADTs #-}\n"),
+        ("a.css", '@charset "utf-8";\n'),
+        ("a.yaml", "---\n"),
+        ("a.bat", "@echo off\n"),
+        ("a.rkt", "#lang racket\n"),
+        ("a.sh", "# shellcheck disable=SC2034\n"),
+        ("a.texi", "\\input texinfo   @c -*-texinfo-*-\n"),
+    ],
+)
+def test_pinned_lines_stay_and_headers_on_both_sides_go(name: str, kept: str) -> None:
+    marks = {"js": "//", "ts": "//", "go": "//", "php": "//", "h": "//", "sql": "--", "hs": "--"}
+    marks |= {"bat": "REM", "rkt": ";", "texi": "@c"}
+    ending = name.rpartition(".")[2]
+    block = {"xml": ("<!--", "-->"), "html": ("<!--", "-->"), "css": ("/*", "*/")}.get(ending)
+    header = blocked(*block) if block else commented(marks.get(ending, "#"))
+    code = "code goes here\n"
+    assert clean(kept + header + code, name) == kept + code
+    if not kept.startswith("#!"):
+        assert clean(header + kept + header + code, name) == kept + code
+
+
+def test_pragmas_inside_a_licence_comment_stay() -> None:
+    text = (
+        "/**\n * Copyright (c) 2015 Jane\n * Released under the MIT license.\n * @flow\n */\nf();\n"
+    )
+    assert clean(text, "a.js") == "/**\n * @flow\n */\nf();\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.c", "int x;\n/* Copyright 2001 Jane Doe */\n"),
+        ("a.c", "#ifndef A_H\n#define A_H\n/* Copyright 2001 Jane Doe */\n"),
+        ("a.S", '#include "a.h"\n# Copyright 2001 Jane Doe\n'),
+        ("a.py", "x = 1\n# Copyright 2001 Jane Doe\n"),
+        ("a.py", '"""Copyright 2001 Jane Doe""" % x\n'),
+        ("a.py", '"""unclosed Copyright 2001 Jane Doe\n'),
+        ("a.c", "/* unclosed Copyright 2001 Jane Doe\nint x;\n"),
+        ("a.sql", "/*!40101 SET NAMES utf8; Copyright 2001 Jane Doe */;\nSELECT 1;\n"),
+        ("a.pas", "{$mode objfpc Copyright 2001 Jane Doe}\nprogram a;\n"),
+        ("a.html", "<!--[if IE]> Copyright 2001 Jane Doe <![endif]-->\n<p>\n"),
+        ("a.php", "<?php\n#[Attribute]\n// Copyright 2001 Jane Doe\n"),
+        ("a.rst", ".. _copyright: 2001 Jane Doe\n.. image:: copyright-2001.png\n"),
+        ("a.rst", "Copyright 2001 Jane Doe\n=======================\n"),
+        ("a.md", "# Copyright 2001 Jane Doe\n\nLicensed under the MIT license.\n"),
+        ("a.hs", "--> copyright 2001\n"),
+        ("a.f", "      copyright = 2001\n"),
+        ("a.f", "call copyright(2001)\n"),
+    ],
+)
+def test_nothing_from_the_first_line_of_code_on_is_touched(name: str, text: str) -> None:
+    assert clean(text, name) == text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Prints the copyright notice in the footer of each page.",
+        "Finds out which licence a package has: MIT, BSD or something else.",
+        "Checks that all files have a license header.",
+        "Options: (a) none, (b) some, (c) All of them.",
+        "This module is provided for compatibility with the old name.",
+        "Distributed under load, the workers talk over sockets.",
+        "TODO: see the notes about the license option below, then rewrite it.",
+        "Author: Jane Doe",
+        "The data is published by the city on a web page.",
+        "Copies the right column.",
+    ],
+)
+def test_comments_that_speak_about_licences_stay(words: str) -> None:
+    for name, text in (("a.py", f"# {words}\nimport os\n"), ("a.js", f"/* {words} */\nf();\n")):
+        assert clean(text, name) == text
+
+
+def test_documentation_beside_a_licence_stays() -> None:
+    text = (
+        '"""\n    queue\n    ~~~~~\n\n    Queues that wake their readers.\n\n'
+        "    :copyright: 2010 by Jane Doe.\n    :license: BSD.\n"
+        '"""\nimport os\n'
+    )
+    assert clean(text, "a.py") == (
+        '"""\n    queue\n    ~~~~~\n\n    Queues that wake their readers.\n"""\nimport os\n'
+    )
+    text = "/* tree.c: balanced trees\n *\n * Copyright (c) 2001 Jane Doe\n */\n\nint x;\n"
+    assert clean(text, "a.c") == "/* tree.c: balanced trees\n */\n\nint x;\n"
+    text = "/* Copyright (c) 2001 Jane Doe\n *\n * Balanced trees.\n */\nint x;\n"
+    assert clean(text, "a.c") == "/*\n * Balanced trees.\n */\nint x;\n"
+    text = "# Copyright (c) 2001 Jane Doe\n# Balanced trees, with\n# one node a page.\nx = 1\n"
+    assert clean(text, "a.py") == "# Balanced trees, with\n# one node a page.\nx = 1\n"
+
+
+def test_boxes_go_with_their_licence_and_stay_with_their_text() -> None:
+    rule = "#" * 40 + "\n"
+    licence = commented("#", LICENCE[:1])
+    assert clean(rule + licence + rule + "x = 1\n", "a.py") == "x = 1\n"
+    text = rule + licence + rule + "# What it does.\n" + rule + "x = 1\n"
+    assert clean(text, "a.py") == rule + "# What it does.\n" + rule + "x = 1\n"
+
+
+def test_a_comment_before_code_on_its_line_leaves_the_code() -> None:
+    assert clean("/* (c) 2010 Jane Doe | MIT licensed */ f();\n", "a.js") == "f();\n"
+    assert clean("<?php // Copyright 2010 Jane Doe\necho 1;\n", "a.php") == "<?php \necho 1;\n"
+
+
+def test_a_whole_licence_with_its_numbered_sections_goes() -> None:
+    sections = [
+        "Apache License\n Version 2.0, January 2004\n http://www.apache.org/licenses/",
+        "1. Definitions.",
+        '"Source" form shall mean the preferred form for making modifications.',
+        "2. Grant of Copyright License. Subject to the terms and conditions of this License,",
+        "3. Grant of Patent License. Subject to the terms and conditions of this License,",
+        "(a) You must give any other recipients a copy of this License; and",
+        "(b) something without any word of law in it",
+        "5. Submission of Contributions.",
+        "7. Disclaimer of Warranty. Unless required by applicable law or agreed to in writing,",
+        "8. Limitation of Liability. In no event shall any Contributor be liable for damages,",
+        "END OF TERMS AND CONDITIONS",
+        "You may obtain a copy of the License at LICENSE.",
+    ]
+    text = "/*\n" + "\n\n".join(sections) + "\n*/\nf();\n"
+    assert clean(text, "a.js") == "f();\n"
+
+
+# -- properties -----------------------------------------------------------------------------------
+
+_NAMES = [
+    "a.c",
+    "a.py",
+    "a.hs",
+    "a.html",
+    "a.rst",
+    "a.pl",
+    "a.php",
+    "a.sql",
+    "a.f",
+    "a.bat",
+    "a.lua",
+]
+_PIECES = st.sampled_from(
+    [
+        *("Copyright 2001 Jane Doe", "Licensed under the MIT license", "All rights reserved."),
+        *("Author: Jane", "text", "@flow", "https://example.org", "MIT License", "x = 1;"),
+        *("\n", "\n\n", " ", "\r\n", "# ", "// ", "/* ", " */", "/**", "* ", "-- ", "--[[", "]]"),
+        *(
+            "<!-- ",
+            " -->",
+            "{- ",
+            " -}",
+            '"""',
+            "'''",
+            ".. ",
+            "   ",
+            "=pod\n",
+            "=cut\n",
+            "C ",
+            "REM ",
+        ),
+        *(
+            "#!",
+            "<?php ",
+            "%",
+            ";",
+            "dnl ",
+            "#",
+            "#####\n",
+            "\ufeff",
+            "\u00e9",
+            "\0",
+            "\\",
+            "(c) 2010",
+        ),
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_PIECES, max_size=25), st.sampled_from(_NAMES))
+def test_property_fixed_point_and_only_the_top_changes(pieces: list[str], name: str) -> None:
+    text = "".join(pieces)
+    new, removed = remove_header(text, syntax(name))
+    assert removed == len(text) - len(new) >= 0
+    assert remove_header(new, syntax(name)) == (new, 0)
+    elements = list(top(text, syntax(name)))
+    length = sum(len(e.raw) for e in elements)
+    assert text.startswith("".join(e.raw for e in elements))
+    assert new.endswith(text[length:])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=200), st.sampled_from(_NAMES))
+def test_property_never_crashes_on_any_text(text: str, name: str) -> None:
+    new, _ = remove_header(text, syntax(name))
+    assert remove_header(new, syntax(name)) == (new, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# " + "vim: " * 200_000 + "\nx\n",
+        "# Copyright " * 100_000 + "\nx\n",
+        "# Copyright 2001 a\n" * 20_000 + "x\n",
+        "#\n" * 400_000,
+        "\n" * 1_000_000,
+        "/*" * 400_000,
+        "/* Copyright 2001 */" * 20_000,
+        "/* Copyright 2001 a */\n" * 20_000,
+        "{-" * 400_000 + "-}" * 400_000,
+        "# see the " + "licensed released distributed available under by " * 20_000 + "\nx\n",
+        "# " + "a " * 30_000 + "\n# " + "permitted to b to " * 3_000 + "\nx\n",
+        '"""' + "Copyright\n\n" * 100_000 + '"""\n',
+        "<!DOCTYPE" + " a" * 400_000,
+        "# " + "-*-" * 300_000 + "\n",
+        "# A <" + "a" * 500_000 + "@\n# Copyright 2001\n",
+    ],
+    ids=lambda text: text[:20].replace("\n", "|"),
+)
+def test_hostile_tops_take_bounded_work(text: str) -> None:
+    # Quadratic work on these would take hours.
+    for name in ("a.py", "a.c", "a.hs", "a.html"):
+        new, _ = remove_header(text, syntax(name))
+        assert len(new) <= len(text)
+
+
+def test_a_header_longer_than_the_top_is_still_a_fixed_point() -> None:
+    text = commented("#") * (3 * MAX_TOP_CHARS // len(commented("#"))) + "x = 1\n"
+    assert clean(text, "a.py") == "x = 1\n"
