@@ -20,7 +20,7 @@ from pipeline import run as running
 from pipeline import verify as verifying
 from stages.engine import files, manifest
 from stages.engine.console import StepProgress, plain_width, step_table
-from stages.engine.execute import LOCAL, Engine, StageError
+from stages.engine.execute import LOCAL, Engine, StageError, check_options
 from stages.engine.manifest import ManifestError
 from stages.engine.run import is_current
 from stages.engine.step import InputError, Step
@@ -73,6 +73,7 @@ def run(
     )
     if context.args and engine.local:
         raise InputError(f"no such option: {context.args[0]} (Beam's own options need --runner)")
+    check_options(context.args)
     loaded, values, where = _load(recipe, work, set_)
     done = running.run(loaded, values, where, engine, until)
     console = plain_width(Console())

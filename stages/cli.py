@@ -19,7 +19,7 @@ from rich.table import Table
 from stages import registry
 from stages.engine import files, yaml_core
 from stages.engine.console import StepProgress, plain_width, step_table
-from stages.engine.execute import LOCAL, Engine, Executor, StageError
+from stages.engine.execute import LOCAL, Engine, Executor, StageError, check_options
 from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Layout, Port, Stage, Step, plain
@@ -177,6 +177,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
             f"no setting of {stage.name} is called {beam_options[0]} (see --help);"
             " Beam's own options need --runner"
         )
+    check_options(beam_options)
     output = values["output"].rstrip("/") or "/"
     step = Step(
         name=values["name"] or stage.name,

@@ -177,7 +177,7 @@ class Expander:
         """Removes what is left of a line on which nothing was written: TeX sees no paragraph end
         where a definition stood, and neither shall a reader of the text."""
         match = _LINE_END.match(source.text, source.pos)
-        if match is not None and source.file and self.out.at_line_start():
+        if match is not None and source.file and self.out.at_line_start:
             self.out.drop_indent()
             source.pos = match.end()
 
@@ -190,7 +190,7 @@ class Expander:
         source.pos = end + 1
         before = text[text.rfind("\n", 0, start) + 1 : start]
         if not before.strip(" \t"):
-            if before and self.out.at_line_start():
+            if before and self.out.at_line_start:
                 self.out.drop_indent()
             return
         after = end + 1

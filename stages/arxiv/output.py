@@ -34,6 +34,7 @@ class Output:
         self.front_end: int = 0
         self._limit, self._chars = limit, 0
         self._after_word = False
+        self.at_line_start = True  # nothing but blanks stands on the line that is being written
 
     def text(self, text: str) -> None:
         if not text:
@@ -62,20 +63,12 @@ class Output:
         if self._chars > self._limit:
             raise BombError(f"macro_bomb: the text grows beyond {self._limit} characters")
         self.parts.append(text)
+        line = text.rfind("\n") + 1
+        self.at_line_start = (line > 0 or self.at_line_start) and not text[line:].strip(" \t")
 
     @property
     def open(self) -> bool:
         return not self.hold and self.bibliography is None
-
-    def at_line_start(self) -> bool:
-        """Whether nothing but blanks stands on the line that is being written."""
-        for part in reversed(self.parts):
-            _, newline, tail = part.rpartition("\n")
-            if (tail if newline else part).strip(" \t"):
-                return False
-            if newline:
-                return True
-        return True
 
     def drop_indent(self) -> None:
         """Removes blanks at the end."""

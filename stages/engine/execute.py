@@ -8,6 +8,7 @@ launching process learns of it: a dead worker would make the local runner wait f
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import re
@@ -31,7 +32,7 @@ from stages.engine.pool import (
     serve_pool,
 )
 from stages.engine.progress import Progress
-from stages.engine.step import Step
+from stages.engine.step import InputError, Step
 from stages.engine.units import WorkUnit
 
 LOCAL = "local"
@@ -58,6 +59,23 @@ class Engine:
     @property
     def local(self) -> bool:
         return self.runner.lower() in _LOCAL_NAMES
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Raises InputError for an option that Beam does not know: it would be passed over there."""
+    if not options:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for group in PipelineOptions.__subclasses__():
+        # Beam's own way of collecting them; two groups may not share a name there either.
+        add = getattr(group, "_add_argparse_args", None)
+        if add is not None:
+            add(parser)
+    _, unknown = parser.parse_known_args(list(options))
+    if unknown:
+        raise InputError(f"{unknown[0]} is neither a setting here nor an option of Beam")
 
 
 class Executor:

@@ -6,9 +6,11 @@ on with the units that have no record yet; one whose settings or inputs changed 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +66,22 @@ def run_step(
         raise InputError(f"{step.name}: {error}") from error
     if not units:
         raise InputError(f"{step.name}: its input is empty")
-    _prepare(stage, inputs, units)
+    files.make_dirs(step.output)
+    with _alone(step):
+        _prepare(stage, inputs, units)
+        return StepResult(_work(stage, inputs, units, executor, tick, started), False)
+
+
+def _work(
+    stage: Stage[Any],
+    inputs: Sequence[dict[str, Any]],
+    units: Sequence[WorkUnit],
+    executor: Executor | None,
+    tick: Callable[[Progress, int], None] | None,
+    started: float,
+) -> Manifest:
+    """Runs what is due of a prepared step and writes its manifest."""
+    step = stage.step
 
     def due() -> list[WorkUnit]:
         return [] if _finished(stage, units) else _due(stage, units)
@@ -83,7 +100,10 @@ def run_step(
     for record in written:
         counts.add(record.counts)
     _check_counts(stage, counts)
-    listed, extra = stage.finish(written)
+    try:
+        listed, extra = stage.finish(written)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise StageError(f"{step.name}: {error}") from error
     done = Manifest(
         step=step.name,
         stage=stage.name,
@@ -106,7 +126,24 @@ def run_step(
         )
     done.save(step.output)
     _tidy(step)
-    return StepResult(done, False)
+    return done
+
+
+@contextmanager
+def _alone(step: Step) -> Iterator[None]:
+    """Holds a local output folder; the hold goes with the process, however it ends."""
+    if files.is_remote(step.output):
+        yield
+        return
+    handle = os.open(files.filesystem(step.output)[1], os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StageError(f"{step.name}: another run is at work in {step.output}") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _tidy(step: Step) -> None:

@@ -137,12 +137,12 @@ class RunWriter:
             self.add(number, table.slice(start, end - start))
 
     def add(self, key: int, table: pa.Table) -> None:
-        start = self._out.count
+        start = self._out.tell()
         with pa.ipc.new_stream(
             pa.PythonFile(self._out, mode="w"), table.schema, options=_OPTIONS
         ) as w:
             w.write_table(table)
-        self.stretches.setdefault(key, []).append([start, self._out.count - start])
+        self.stretches.setdefault(key, []).append([start, self._out.tell() - start])
 
 
 def read_run(path: str, stretches: Stretches) -> list[pa.Table]:

@@ -45,8 +45,9 @@ class GithubSettings(BaseModel):
     )
     data_languages: tuple[str, ...] = Field(
         (
-            *("CSV", "Diff", "Gettext Catalog", "JSON", "Jupyter Notebook", "LDIF", "PostScript"),
-            *("SVG", "Text only", "XML"),
+            *("ASCII armored", "CSV", "Diff", "E-mail", "Gettext Catalog", "IRC logs", "JSON"),
+            *("JSON-LD", "Jupyter Notebook", "Kernel log", "LDIF", "PostScript", "SVG"),
+            *("Text only", "Turtle", "XML", "c-objdump", "objdump"),
         ),
         description="Formats that are data or output rather than source: rejected. RedPajama's list"
         " has none of them either. Without effect if `languages` is given.",
