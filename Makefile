@@ -25,9 +25,11 @@ corpus: setup
 	$(MAKE) --no-print-directory train WORK=$(WORK)
 	$(BIN)/corpus report $(WORK)
 
+# A corpus that has changed is trained on anew, in a folder named for it.
 train: setup
 	$(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m trainer_min train \
-		--corpus $(WORK) --preset sample --resume auto --out $(WORK)/train
+		--corpus $(WORK) --preset sample --resume auto \
+		--out $(WORK)/train/$$(cksum < $(WORK)/tokens/manifest.json | cut -d' ' -f1)
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"

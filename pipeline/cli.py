@@ -18,12 +18,12 @@ from pipeline import recipe as recipes
 from pipeline import report as reports
 from pipeline import run as running
 from pipeline import verify as verifying
+from stages import registry
 from stages.engine import files, manifest
 from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, StageError, check_options
 from stages.engine.manifest import ManifestError
-from stages.engine.run import is_current
-from stages.engine.step import InputError, Step
+from stages.engine.step import WRONG_PLACE, InputError, Step
 
 app = typer.Typer(
     add_completion=False,
@@ -92,20 +92,14 @@ def plan(recipe: str, work: Work = None, set_: Set = None) -> None:
     loaded, _, where = _load(recipe, work, set_)
     table = Table("step", "stage", "reads", "would", title=f"{loaded.name} in {where}")
     table.title_justify = "left"
-    for step in planning.steps(loaded, where):
+    steps = [(s, manifest.load(s.output)) for s in planning.steps(loaded, where)]
+    known = reports.states(steps)
+    for step, _ in steps:
+        registry.create(step)
         reads = ", ".join(p for paths in step.inputs.values() for p in paths)
-        table.add_row(step.name, step.stage, reads, _would(step))
+        would = "skip" if known[step.name] == "done" else "run"
+        table.add_row(step.name, step.stage, reads, would)
     plain_width(Console()).print(table)
-
-
-def _would(step: Step) -> str:
-    """`skip` or `run`; a step whose inputs are not there yet will run when they are."""
-    try:
-        return "skip" if is_current(step) else "run"
-    except InputError as error:
-        if manifest.load(step.output) is None and "no file matches" in str(error):
-            return "run"
-        raise
 
 
 def _work_of(name: str, work: str | None) -> str:
@@ -172,12 +166,13 @@ def _main() -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except UsageError as error:
-        print(f"error: {error.format_message()}", file=sys.stderr)
+        if error.format_message():
+            print(f"error: {error.format_message()}", file=sys.stderr)
         return 2
-    except (recipes.RecipeError, InputError, ManifestError, FileNotFoundError) as error:
+    except (recipes.RecipeError, InputError, ManifestError, *WRONG_PLACE) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (StageError, running.BusyError) as error:
+    except (StageError, running.BusyError, OSError, RuntimeError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, typer.Abort):

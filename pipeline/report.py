@@ -16,7 +16,7 @@ from stages.engine import files
 from stages.engine.console import step_table
 from stages.engine.manifest import Manifest
 from stages.engine.run import is_current
-from stages.engine.step import InputError, Step
+from stages.engine.step import STATE, InputError, Step
 from tokenizer import paper
 from tokenizer.manifest import TokensManifest
 
@@ -35,24 +35,38 @@ def tokens_of(work: str) -> TokensManifest | None:
     return TokensManifest.load(where) if files.exists(files.join(where, "manifest.json")) else None
 
 
-def state(step: Step, done: Manifest | None) -> str:
-    """`done`, `changed` (it would run again), `half done` or `to do`."""
-    if done is not None:
-        try:
-            return "done" if is_current(step) else "changed"
-        except InputError:
-            # Inputs of a finished step may be gone; its output stands.
-            return "done"
-    return "half done" if files.exists(files.join(step.output, ".state.json")) else "to do"
+def states(steps: Sequence[tuple[Step, Manifest | None]]) -> dict[str, str]:
+    """Per step `done`, `changed` (its settings or inputs are others now), `stale` (a step before it
+    is not done), `half done` or `to do`. Steps in the order of the plan."""
+    found: dict[str, str] = {}
+    settled: set[str] = set()
+    outputs = {step.output for step, _ in steps}
+    for step, done in steps:
+        before = {p for paths in step.inputs.values() for p in paths} & outputs
+        if done is None:
+            half = files.exists(files.join(step.output, STATE))
+            found[step.name] = "half done" if half else "to do"
+        elif not before <= settled:
+            found[step.name] = "stale"
+        else:
+            try:
+                found[step.name] = "done" if is_current(step) else "changed"
+            except InputError as error:
+                # Raw files of a finished step may be gone; its output stands.
+                found[step.name] = "done" if "no file matches" in str(error) else "changed"
+        if found[step.name] == "done":
+            settled.add(step.output)
+    return found
 
 
 def show_status(work: str, console: Console) -> None:
     loaded, steps = of_work(work)
     table = Table("step", "stage", "state", "documents out", title=f"{loaded.name} in {work}")
     table.title_justify = "left"
+    known = states(steps)
     for step, done in steps:
         out = f"{done.counts.documents_out:,}" if done else ""
-        table.add_row(step.name, step.stage, state(step, done), out)
+        table.add_row(step.name, step.stage, known[step.name], out)
     console.print(table)
     console.print(sources_table(loaded, steps, tokens_of(work)))
 
@@ -133,7 +147,11 @@ def traps(work: str) -> list[Any]:
     key = Path(work) / RAW / "KEY.json"
     if files.is_remote(work) or not key.exists():
         return []
-    return list(sample.caught(key, Path(work)))
+    try:
+        return list(sample.caught(key, Path(work)))
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{key} is no key of traps: {first}; remove {key.parent}") from error
 
 
 def show_report(work: str, console: Console) -> None:
@@ -159,9 +177,10 @@ def show_report(work: str, console: Console) -> None:
 
 def _show_training(work: str, console: Console) -> None:
     """First and last loss of the trainer's log, if the corpus was trained on in `<work>/train`."""
-    path = files.join(work, "train", "log.jsonl")
-    if not files.exists(path):
+    logs = sorted(Path(work).glob("train/**/log.jsonl"), key=lambda p: p.stat().st_mtime)
+    if files.is_remote(work) or not logs:
         return
+    path = str(logs[-1])
     records = [orjson.loads(line) for line in files.read_bytes(path).splitlines() if line]
     losses = [r["loss"] for r in records if r.get("kind") == "step"]
     if losses:

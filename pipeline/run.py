@@ -36,14 +36,14 @@ def run(
 
     Raises InputError, StageError, BusyError.
     """
+    steps = plan.steps(loaded, work)
+    if until is not None:
+        steps = _up_to(steps, until)
     files.make_dirs(work)
     with _alone(work), Executor(engine) as executor:
         _write_recipe(values, work)
         if loaded.generate == "sample":
             make_sample(work)
-        steps = plan.steps(loaded, work)
-        if until is not None:
-            steps = _up_to(steps, until)
         done: list[tuple[Manifest, bool]] = []
         with StepProgress() as progress:
             for i, step in enumerate(steps, 1):

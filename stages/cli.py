@@ -22,16 +22,9 @@ from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, Executor, StageError, check_options
 from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
-from stages.engine.step import InputError, Layout, Port, Stage, Step, plain
+from stages.engine.step import WRONG_PLACE, InputError, Layout, Port, Stage, Step, plain
 
 # An output or input that cannot be what it was given as; other OSErrors befall good arguments.
-_WRONG_PLACE = (
-    FileNotFoundError,
-    FileExistsError,
-    PermissionError,
-    NotADirectoryError,
-    IsADirectoryError,
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        print(f"error: {error.format_message()}", file=sys.stderr)
+        if error.format_message():
+            print(f"error: {error.format_message()}", file=sys.stderr)
         return 2
-    except (InputError, ManifestError, *_WRONG_PLACE) as error:
+    except (InputError, ManifestError, *WRONG_PLACE) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (StageError, OSError) as error:

@@ -154,6 +154,7 @@ class TableFile:
             schema,
             compression="zstd",
             compression_level=3,
+            write_page_checksum=True,
             use_dictionary=[c for c in _REPETITIVE if c in schema.names],
         )
         self._pending: list[pa.RecordBatch] = []
@@ -387,7 +388,7 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Streams a part; memory is bounded by a row group. Raises OSError/ArrowInvalid if damaged."""
     with files.open_read(path) as handle:
-        parquet = pq.ParquetFile(handle)
+        parquet = pq.ParquetFile(handle, page_checksum_verification=True)
         names = columns
         if columns is not None:
             present = set(parquet.schema_arrow.names)
@@ -421,7 +422,7 @@ def part_facts(path: str) -> PartFacts:
     """Reads a part's footer. Raises OSError, or ArrowInvalid if it is no part of documents."""
     with files.open_read(path) as handle:
         try:
-            parquet = pq.ParquetFile(handle)
+            parquet = pq.ParquetFile(handle, page_checksum_verification=True)
         except (pa.ArrowInvalid, OSError) as error:
             raise pa.ArrowInvalid(f"{path} is no readable Parquet file: {error}") from error
         lacking = [

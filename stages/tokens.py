@@ -32,12 +32,15 @@ from tokenizer import manifest as token_manifest
 from tokenizer import paper
 from tokenizer.encode import Encoder
 from tokenizer.manifest import Separator, Shard, Split
+from tokenizer.model import ModelFile
 from tokenizer.sample import SampleRule, hash64
 from tokenizer.shards import ShardInfo, ShardWriter
 
 _ID_BYTES = "<u2"
 # Bytes of text to a token, for planning the number of shards (Table 1 implies 2.8 to 4.0).
 _BYTES_PER_TOKEN = 3.5
+# SentencePiece takes fifty times a text's size in memory, so of long ones it sees the beginning.
+_VERIFY_CHARS = 50_000
 _INDEX = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),
@@ -112,6 +115,11 @@ class Tokens(ShuffleStage[TokensSettings]):
     def check(self) -> None:
         if len(self.step.inputs["tokenizer"]) != 1:
             raise InputError(f"{self.step.name}: one tokenizer, please")
+        if files.exists(path := self.model_path()):
+            try:
+                ModelFile.load(path)
+            except ValueError as error:
+                raise InputError(f"{self.step.name}: {error}") from error
 
     def model_path(self) -> str:
         where = self.step.inputs["tokenizer"][0]
@@ -163,7 +171,7 @@ class Tokens(ShuffleStage[TokensSettings]):
                 for batch in read_batches(piece.path, ["id", "text", "origin", "url"], groups):
                     if not out.counts.documents_in:
                         first = batch.column("text").slice(0, self.settings.verify_documents)
-                        encoder.verify_exact(first.to_pylist())
+                        encoder.verify_exact(t[:_VERIFY_CHARS] for t in first.to_pylist())
                     self._encode(batch, encoder, unit, buckets, out, piece.path)
                     reporter.advanced(
                         "emit", unit.key, out.counts.documents_in, out.counts.text_bytes_in
@@ -277,7 +285,9 @@ class Tokens(ShuffleStage[TokensSettings]):
         entry = info.entry(f"{source}/{files.basename(info.path)}", source=source, split=chosen)
         record = Record(key, files=self._rows(info, source))
         record.extra = {"shard": entry.model_dump(mode="json")}
-        record.counts.other.update({f"tokens_{split}": info.tokens})
+        # A document's shard follows from its id, so equal ids always meet here.
+        doubled = len(names) - len(set(names))
+        record.counts.other.update({f"tokens_{split}": info.tokens, "doubled_ids": doubled})
         return record
 
     def _rows(self, info: ShardInfo, source: str) -> list[dict[str, Any]]:
@@ -317,6 +327,9 @@ class Tokens(ShuffleStage[TokensSettings]):
         units = [r.extra for r in records if "encoder" in r.extra]
         backends = Counter(u["encoder"] for u in units)
         notes = [f"encoder {name} for {n} units" for name, n in sorted(backends.items())]
+        doubled = sum(r.counts.other["doubled_ids"] for r in records)
+        if doubled:
+            notes.append(f"{doubled} documents have the id of another one")
         notes += [
             f"SentencePiece instead of the fast encoder: {why}"
             for why in sorted({u["why"] for u in units if u["encoder"] == "sentencepiece"})

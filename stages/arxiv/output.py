@@ -6,8 +6,7 @@ import re
 
 from stages.arxiv.macros import ends_in_word
 
-_BLANK_END = re.compile(r"[ \t]+\Z")
-_TRAILING = re.compile(r"[ \t]+(?=\n)")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\n)")  # tried once a run of blanks
 _PARAGRAPHS = re.compile(r"\n{3,}")
 
 
@@ -73,7 +72,7 @@ class Output:
     def drop_indent(self) -> None:
         """Removes blanks at the end."""
         if self.open and self.parts and not isinstance(self.parts[-1], Verbatim):
-            self.parts[-1] = _BLANK_END.sub("", self.parts[-1])
+            self.parts[-1] = self.parts[-1].rstrip(" \t")
 
     def section_begins(self) -> None:
         """A section begins with what is written next."""

@@ -7,6 +7,7 @@ Gutenberg made: elsewhere `Produced by` may be the book's own.
 from __future__ import annotations
 
 import re
+from collections import deque
 
 _VERBS = (
     r"(?:produced|prepared|transcribed|scanned|digiti[sz]ed|proof-?read|reproofed|proofed|typed"
@@ -57,6 +58,7 @@ _NOTE_LINES = 80
 _TAIL_NOTE_LINES = 400
 _INLINE_NOTE_CHARS = 2_000
 _END_NOTE_CHARS = 40_000
+_BRACKET_DEPTH = 64
 
 Paragraph = tuple[int, int]
 """First line and line behind the last of a run of lines that are not blank."""
@@ -101,7 +103,7 @@ def without_notes(lines: list[str]) -> list[str]:
             break
         if (stay := stay - (end > start)) == 0:
             break
-    floor = max(len(lines) - _TAIL_NOTE_LINES, len(lines) * 3 // 4)
+    floor = max(len(lines) - _TAIL_NOTE_LINES, len(lines) // 2)
     for i in range(floor, len(lines)):
         if _NOTE_HEADING.match(lines[i]) and (i == 0 or not lines[i - 1].strip()):
             return lines[:i]
@@ -120,28 +122,26 @@ def _note_end(lines: list[str], start: int) -> int:
 
 
 def _without_bracketed(text: str) -> str:
+    """The text without notes in square brackets, which may have brackets in them. One pass."""
+    notes = {match.start() for match in _NOTE_BRACKET.finditer(text)}
+    gone: list[tuple[int, int]] = []
+    opened: deque[int] = deque(maxlen=_BRACKET_DEPTH)
+    for match in _BRACKETS.finditer(text) if notes else ():
+        if match[0] == "[":
+            opened.append(match.start())
+        elif opened and (start := opened.pop()) in notes:
+            at_end = start >= len(text) - _END_NOTE_CHARS
+            if match.end() - start <= (_END_NOTE_CHARS if at_end else _INLINE_NOTE_CHARS):
+                while gone and gone[-1][0] > start:
+                    gone.pop()
+                gone.append((start, match.end()))
     kept: list[str] = []
     position = 0
-    for match in _NOTE_BRACKET.finditer(text):
-        if match.start() < position:
-            continue
-        end = _closing(text, match.start())
-        if end:
-            kept.append(text[position : match.start()])
-            position = end
+    for start, end in gone:
+        kept.append(text[position:start])
+        position = end
     kept.append(text[position:])
     return "".join(kept)
-
-
-def _closing(text: str, start: int) -> int:
-    """Behind the bracket that closes the one at `start`; 0 if none does within bounds."""
-    bound = _INLINE_NOTE_CHARS if start < len(text) - _END_NOTE_CHARS else _END_NOTE_CHARS
-    depth = 0
-    for match in _BRACKETS.finditer(text, start, min(start + bound, len(text))):
-        depth += 1 if match[0] == "[" else -1
-        if depth == 0:
-            return match.end()
-    return 0
 
 
 def _paragraphs(lines: list[str], step: int) -> list[Paragraph]:

@@ -1,4 +1,4 @@
-"""`python -m stages.books.evaluate`: precision and recall of `book_dedup` on pairs of known overlap.
+"""`python -m stages.books.evaluate`: precision and recall of `book_dedup` on known pairs.
 
 The truth is the overlap of all pairs of books, each counted exactly: of the documents given (for
 example the editions of a Gutenberg mirror, as the `books` stage wrote them), and of pairs made from
@@ -7,6 +7,7 @@ them for every overlap from 85 to 95 %, in three ways:
     block      a stretch of the book is replaced by another book's words
     scattered  single words all over the book are replaced
     inside     the book, with a stretch replaced, is part of a text five times as long
+               (containment only)
 
 What the stage finds is compared with it: a *found* pair is one that the stage verified.
 """
@@ -47,20 +48,25 @@ class Judged:
     found: bool
 
 
-def made_pairs(books: Sequence[list[str]], count: int, rng: Random) -> Iterable[tuple[str, str]]:
+def made_pairs(
+    books: Sequence[list[str]], count: int, settings: BookDedupSettings, rng: Random
+) -> Iterable[tuple[str, str]]:
     """Pairs of texts of `_WORDS` words and about 85 to 95 % overlap, from the words of books."""
-    n = 5
+    kinds = ("block", "scattered", "inside")[: 3 if settings.measure == "containment" else 2]
     for i in range(count):
         share = 0.85 + 0.1 * (i / max(1, count - 1))
+        if settings.measure == "jaccard":
+            share = 2 * share / (1 + share)
         book, other = rng.sample(range(len(books)), 2)
         base, foreign = _stretch(books[book], rng), _stretch(books[other], rng, 5)
         kept = round(len(base) * share)
-        kind = ("block", "scattered", "inside")[i % 3]
+        kind = kinds[i % len(kinds)]
         if kind == "block":
             changed = base[:kept] + foreign[: len(base) - kept]
         elif kind == "scattered":
             changed = list(base)
-            for place in rng.sample(range(len(base)), round(len(base) * (1 - share) / n)):
+            edits = round(len(base) * (1 - share) / settings.words)
+            for place in rng.sample(range(len(base)), edits):
                 changed[place] = f"{changed[place]}x"
         else:
             changed = foreign[: 2 * _WORDS] + base[:kept] + foreign[2 * _WORDS :]
@@ -158,8 +164,9 @@ def main(inputs: tuple[str, ...], made: int, seed: int, measure: str) -> None:
     click.echo(report(*evaluate(texts, settings), settings.threshold))
     long = [w for w in (words(t) for t in texts.values()) if len(w) > 5 * _WORDS]
     if made and len(long) > 1:
-        pairs = made_pairs(long, made, Random(seed))
-        made_texts = {f"made/{i}{s}": t for i, p in enumerate(pairs) for s, t in zip("ab", p)}
+        made_texts: dict[str, str] = {}
+        for i, (a, b) in enumerate(made_pairs(long, made, settings, Random(seed))):
+            made_texts |= {f"made/{i}a": a, f"made/{i}b": b}
         click.echo(f"\n{made} made pairs of {_WORDS} words, all pairs by {measure}")
         click.echo(report(*evaluate(made_texts, settings), settings.threshold))
 

@@ -152,7 +152,9 @@ def _without_marks(lines: list[str]) -> int:
     lines that speaks of the project."""
     last = -1
     for i, line in enumerate(lines[:_HEADER_LINES]):
-        if _ABOUT.search(line[:LONGEST_LINE]) and boundary(line.strip()) is not Boundary.FAREWELL:
+        if boundary(line.strip()) in (Boundary.END, Boundary.FAREWELL):
+            break
+        if _ABOUT.search(line[:LONGEST_LINE]):
             last = i
     if last < 0:
         return 0
@@ -165,7 +167,7 @@ def _keep(lines: list[str], marks: list[tuple[int, Boundary]], start: int) -> li
     """Which lines are the book's, by the boundaries in their order."""
     opened = not any(kind in _OPENS for _, kind in marks)
     keep = [False] * len(lines)
-    inside, position = opened, start
+    inside, position, paused = opened, start, False
     ends = [i for i, _ in marks[1:]] + [len(lines)] * bool(marks)
     for (i, kind), following in zip(marks, ends, strict=True):
         if i < position:
@@ -175,11 +177,15 @@ def _keep(lines: list[str], marks: list[tuple[int, Boundary]], start: int) -> li
         position = i + 1
         if kind is Boundary.START:
             position, inside = _marker_end(lines, i), True
+        elif kind is Boundary.SMALL_PRINT:
+            paused, inside = paused or inside, False
         elif kind is Boundary.SMALL_PRINT_END:
             # After the licence at the end of a file come a few words at most.
-            inside = not opened or inside or _filled(lines, position, following) >= _BOOK_LINES
-        elif kind in (Boundary.END, Boundary.SMALL_PRINT):
-            inside = False
+            inside = not opened or inside or paused
+            inside = inside or _filled(lines, position, following) >= _BOOK_LINES
+            paused = False
+        elif kind is Boundary.END:
+            inside = paused = False
         elif kind is Boundary.NOTICE:
             position = _notice_end(lines, i)
         elif kind is Boundary.FAREWELL:

@@ -19,7 +19,7 @@ _NUMBERED = re.compile(
 )
 _CACHED = re.compile(r"pg(?P<number>\d{1,6})(?P<images>-images)?(?:-\d)?$")
 _BITS = re.compile(r"(?P<code>[78])(?P<base>[a-z]\w{0,5}\d\d[a-z]?)$")
-_REPOSITORY = re.compile(r"[_-](\d{1,6})$")
+_REPOSITORY = re.compile(r"_(\d{1,6})$")
 _UNSAFE = re.compile(r"[^\w.-]+")
 _SUFFIXES = (".txt.utf8", ".utf8", ".utf-8", ".txt", ".text", ".epub3", ".epub", ".zip")
 _RANK = {"0": 0, "8": 1, "5": 2, "": 3, "7": 4, "epub": 5, "images": 6}
@@ -72,7 +72,7 @@ def book_name(place: str, container: str = "") -> BookName:
     if number is None and old:
         above = parts[parts.index("old") - 1] if parts.index("old") else ""
         number = int(above) if re.fullmatch(r"\d{1,6}", above) else None
-    return BookName(number, posixpath.join(where, edition), code, old, stem)
+    return BookName(number, posixpath.join(where, edition), code, old, stem or box_stem)
 
 
 def family(name: str) -> tuple[str, int]:

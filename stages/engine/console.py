@@ -95,10 +95,10 @@ class StepProgress:
             elif now - last >= _LINE_EVERY_SECONDS and phases:
                 last = now
                 documents, size = progress.live(phases[-1])
-                self.say(
-                    f"  {step.name}: {phases[-1]}, {progress.done.get(phases[-1], 0)} of {units}"
-                    f" units, {_rate(documents, size, now - started)}"
-                )
+                done = progress.done.get(phases[-1], 0)
+                of = f"{done} keys" if phases[-1] == "reduce" else f"{done} of {units} units"
+                rate = f", {_rate(documents, size, now - started)}" if documents else ""
+                self.say(f"  {step.name}: {phases[-1]}, {of} done{rate}")
 
         return show
 
@@ -117,13 +117,24 @@ def step_table(
     """Documents and bytes in and out, reasons, time and MB/s/core, a row per step."""
     table = Table(title=title, title_justify="left", expand=False)
     table.add_column("step", no_wrap=True)
-    for name in ("documents in", "out", "rejected", "bad", "MB in", "MB out", "wall s", "CPU s"):
+    for name in (
+        "documents in",
+        "out",
+        "rejected",
+        "bad",
+        "MB in",
+        "MB out",
+        "tokens",
+        "wall s",
+        "CPU s",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("MB/s/core", justify="right", no_wrap=True)
     table.add_column("peak MB", justify="right", no_wrap=True)
     table.add_column("why documents left", overflow="fold")
     for m in manifests:
         c, run = m.counts, m.run
+        tokens = c.other["tokens_train"] + c.other["tokens_valid"]
         cpu = float(run.get("cpu_s", 0.0))
         rate = f"{c.text_bytes_in / 1e6 / cpu:.1f}" if cpu and c.text_bytes_in else ""
         note = " (done before)" if skipped and skipped.get(m.step) else ""
@@ -133,8 +144,9 @@ def step_table(
             f"{c.documents_out:,}",
             f"{c.rejected:,}",
             f"{c.bad:,}",
-            f"{c.text_bytes_in / 1e6:.2f}",
+            f"{(c.other['raw_bytes'] or c.text_bytes_in) / 1e6:.2f}",
             f"{c.text_bytes_out / 1e6:.2f}",
+            f"{tokens:,}" if tokens else "",
             f"{run.get('wall_s', 0.0):.1f}",
             f"{cpu:.1f}",
             rate,

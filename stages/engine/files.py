@@ -98,8 +98,9 @@ def stamp(path: str) -> tuple[int, str]:
 def glob(patterns: str | Iterable[str]) -> list[str]:
     """Files that match any pattern, sorted and distinct; a folder stands for all files below it.
 
-    Hidden names (beginning with `.` or `_`) below a folder are left out.
-    Raises FileNotFoundError naming the first pattern that matches nothing.
+    Hidden names (beginning with `.` or `_`) below a folder are left out; links to folders are
+    followed. Raises FileNotFoundError naming the first pattern that matches nothing, or a file
+    whose name is not UTF-8, and OSError for a folder that cannot be read.
     """
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
@@ -107,18 +108,49 @@ def glob(patterns: str | Iterable[str]) -> list[str]:
         if any(c in inner for c in "*?[") and not fs.exists(inner):
             matches = [p for p in fs.glob(inner) if not fs.isdir(p)]
         elif fs.isdir(inner):
-            base = inner.rstrip("/")
+            base = inner.rstrip("/") or "/"
+            below = _walk(base) if not is_remote(pattern) else fs.find(base)
             matches = [
                 p
-                for p in fs.find(base)
-                if not any(part[:1] in "._" for part in p[len(base) + 1 :].split("/"))
+                for p in below
+                if not any(part[:1] in "._" for part in p[len(base) :].strip("/").split("/"))
             ]
         else:
             matches = [inner] if fs.exists(inner) else []
         if not matches:
             raise FileNotFoundError(f"no file matches {pattern}")
+        for path in matches:
+            writable_name(path)
         found.update(full_path(fs, p, pattern) for p in matches)
     return sorted(found)
+
+
+def writable_name(path: str) -> str:
+    """`path` if manifests can name it. Raises FileNotFoundError where it is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise FileNotFoundError(f"{path!r}: the name is not UTF-8; rename it") from error
+    return path
+
+
+def _walk(folder: str) -> list[str]:
+    """All files below a local folder, once each, also behind links to folders."""
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        info = os.stat(root)
+        if (info.st_dev, info.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((info.st_dev, info.st_ino))
+        folders.sort()
+        found += [f"{root.rstrip('/')}/{name}" for name in names]
+    return found
 
 
 def open_read(path: str) -> IO[bytes]:

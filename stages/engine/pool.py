@@ -79,6 +79,9 @@ class WorkerMother:
                 try:
                     pid, status = self._pipe.recv()
                 except (EOFError, OSError):
+                    # The mother herself is gone, and her workers with her.
+                    pid, status = self.pid, int(signal.SIGKILL)
+                    died(pid, status)
                     return
                 died(pid, status)
 

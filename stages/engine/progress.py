@@ -69,7 +69,12 @@ class Progress:
             self._offset = f.tell()
         *lines, self._rest = data.split(b"\n")
         for line in lines:
-            self._take(orjson.loads(line))
+            try:
+                event = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                # The disk was full, or another run writes here: figures suffer, not the work.
+                continue
+            self._take(event)
 
     def _take(self, event: dict[str, object]) -> None:
         phase, unit = str(event["phase"]), str(event["unit"])

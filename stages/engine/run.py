@@ -22,10 +22,9 @@ from stages.engine import files, manifest
 from stages.engine.execute import Executor, StageError, log_path, run_inline
 from stages.engine.manifest import Manifest
 from stages.engine.progress import Progress
-from stages.engine.step import InputError, Record, ShuffleStage, Stage, Step, plain
+from stages.engine.step import STATE, InputError, Record, ShuffleStage, Stage, Step, plain
 from stages.engine.units import WorkUnit
 
-_STATE = ".state.json"
 UNITS = ".units"
 SHUFFLE = ".shuffle"
 _PHASES = ("emit-", "reduce-")
@@ -148,7 +147,7 @@ def _alone(step: Step) -> Iterator[None]:
 
 def _tidy(step: Step) -> None:
     """Removes what only an unfinished step needs."""
-    for leftover in (UNITS, SHUFFLE, _STATE):
+    for leftover in (UNITS, SHUFFLE, STATE):
         files.remove(files.join(step.output, leftover))
     files.remove_temporaries(step.output)
     for path in (step.progress, log_path(step)):
@@ -170,7 +169,7 @@ def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
                         + "; remove the folder to make it again"
                     )
                 rows.append({"port": port, "path": where, "digest": known.digest})
-            elif spec.kind != "raw" and files.exists(files.join(where, _STATE)):
+            elif spec.kind != "raw" and files.exists(files.join(where, STATE)):
                 raise InputError(f"{stage.step.name}: {where} is half done; finish that step first")
             else:
                 try:
@@ -250,14 +249,14 @@ def _prepare(
         "inputs": list(inputs),
         "units": files.digest_of([u.to_json() for u in units]),
     }
-    path = files.join(output, _STATE)
+    path = files.join(output, STATE)
     if files.exists(path) and _json_or_none(path) == state:
         _distrust(stage.step)
         return
     if files.is_dir(output):
         names = {n for n in files.names(output) if not n.startswith(files.TEMPORARY)}
         before = manifest.load(output)
-        if (names and not {manifest.NAME, _STATE} & names) or (
+        if (names and not {manifest.NAME, STATE} & names) or (
             before is not None and before.stage != stage.name
         ):
             raise InputError(
@@ -267,7 +266,7 @@ def _prepare(
         # clearing gets. The manifest goes first: without one, nobody takes it for a finished step.
         if names:
             files.write_json(path, "being cleared")
-        for name in sorted(names - {_STATE}, key=lambda n: (n != manifest.NAME, n)):
+        for name in sorted(names - {STATE}, key=lambda n: (n != manifest.NAME, n)):
             files.remove(files.join(output, name))
     files.make_dirs(output)
     files.write_json(path, state)

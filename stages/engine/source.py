@@ -63,7 +63,11 @@ class SourceStage(Stage[S]):
                         reporter.advanced(
                             "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                         )
+        known = out.counts.documents_in + sum(out.counts.skipped.values())
+        if tally.records != known:
+            raise RuntimeError(f"{tally.records} records found, but {known} accounted for")
         out.counts.records = tally.records
+        out.counts.other["raw_bytes"] = sum(piece.size for piece in unit.pieces)
         record.counts, record.files = out.counts, out.files
         return record
 

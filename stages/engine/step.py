@@ -22,7 +22,20 @@ from stages.engine import files, manifest
 from stages.engine.progress import Reporter
 from stages.engine.units import WorkUnit, document_units
 
+STATE = ".state.json"
+"""In the folder of a step that is not finished: what its units belong to."""
+
 S = TypeVar("S", bound=BaseModel)
+
+
+WRONG_PLACE = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
+"""Errors of the operating system that a path given by the user can cause."""
 
 
 class InputError(Exception):
@@ -141,7 +154,13 @@ class Stage(ABC, Generic[S]):
             if files.is_dir(where) and (known := manifest.load(where)):
                 found.append((known, known.documents(where)))
             elif files.is_dir(where):
-                found.append((None, files.glob(files.join(where, "part-*.parquet"))))
+                names = sorted(files.names(where))
+                parts = [n for n in names if n.startswith("part-") and n.endswith(".parquet")]
+                if not parts:
+                    raise FileNotFoundError(
+                        f"no file matches {files.join(where, 'part-*.parquet')}"
+                    )
+                found.append((None, [files.join(where, n) for n in parts]))
             else:
                 found.append((None, files.glob(where)))
         return found

@@ -30,6 +30,8 @@ _GENERATED = re.compile(
     | <meta[ ][^>]{{0,80}}\bname=["']?generator\b
     """
 )
+# One of them is in all that `_GENERATED` finds; a cheap test that most files fail.
+_GENERATED_WORDS = ("generated", "do not", "compiled by", "generator")
 _MINIFYING = frozenset({"JavaScript", "CSS", "TypeScript"})
 _MINIFIED_MEAN, _MINIFIED_BLANKS = 110, 0.08
 # BigQuery put U+FFFD where bytes were no UTF-8. A few are a name in a comment, more are data.
@@ -52,14 +54,19 @@ def damaged(text: str) -> Reject | None:
 def encoded_data(text: str) -> Reject | None:
     """Rejects a text that is more than half base64 or hexadecimal data."""
     words = text.split()
+    if max(map(len, words), default=0) < _ENCODED_WORD:
+        return None
     size = sum(len(w) for w in words if len(w) >= _ENCODED_WORD and _ENCODED.fullmatch(w))
-    share = size / max(1, sum(map(len, words)))
+    share = size / len(text)
     return Reject("encoded_data", f"{share:.2f}") if share > _MAX_ENCODED else None
 
 
 def generated(text: str) -> Reject | None:
     """Rejects a file whose first lines say that a program wrote it."""
     head = "\n".join(line[:400] for line in text[:_HEAD_CHARS].split("\n")[:_HEAD_LINES])
+    folded = head.lower()
+    if not any(word in folded for word in _GENERATED_WORDS):
+        return None
     found = _GENERATED.search(head)
     if found is None:
         return None

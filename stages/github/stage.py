@@ -219,6 +219,7 @@ class Github(ShuffleStage[GithubSettings]):
             if not (unit.extra["table"] == "folder" and folder.is_link(unit.extra["base"], p.path))
         ]
         out.counts.records = tally.records
+        out.counts.other["raw_bytes"] = sum(piece.size for piece in unit.pieces)
         record.counts, record.files = out.counts, out.files
         return record
 

@@ -66,7 +66,9 @@ class LanguageModel(ShuffleStage[LanguageModelStageSettings]):
         options = self.settings.model_dump(include=set(LanguageModelSettings.model_fields))
         settings = LanguageModelSettings(**options)
         record = Record(key)
-        with tempfile.TemporaryDirectory(prefix="language-model-") as folder:
+        # Beside the output, where there is room for an ARPA file and leftovers are swept up.
+        scratch = None if files.is_remote(self.step.output) else self.scratch()
+        with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{key}-") as folder:
             try:
                 info = train_language_model(
                     _texts(sorted(values), key), key, Path(folder), settings

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from stages.documents import PartWriter, further_columns, read_batches, text_bytes, with_columns
-from stages.engine import files
+from stages.engine import files, manifest
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
-from stages.engine.step import InputError, Port, Record, ShuffleStage
+from stages.engine.step import STATE, InputError, Port, Record, ShuffleStage
 from stages.engine.units import WorkUnit
 from stages.outcomes import Bad
 from stages.perplexity.cutoffs import BucketRule, Histogram, published_cutoffs, recalibrated
@@ -48,6 +48,15 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
             raise InputError(f"{self.step.name}: one folder of models, please")
         if not given and self.settings.models is None and not self.settings.files:
             raise InputError(f"{self.step.name}: give --models, a folder of language models")
+        # A finished step may have made no model, for want of text; any other folder must hold some.
+        if (
+            given
+            and files.is_dir(given[0])
+            and not files.exists(files.join(given[0], manifest.NAME))
+            and not files.exists(files.join(given[0], STATE))
+            and not any(n.endswith(".sp.model") for n in files.names(given[0]))
+        ):
+            raise InputError(f"{self.step.name}: no LANGUAGE.sp.model in {given[0]}")
 
     def chosen(self) -> PerplexitySettings:
         """The settings with the models' folder, brought to this machine if it is remote."""

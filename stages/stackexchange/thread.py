@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "empty": "no text is left of an answer, or of a question and its title",
 }
 _TITLE_FIRST = re.compile(r"\{title\}\s*")
+_BLOCK = re.compile(r"- |> |\| |#{1,6} |```|\d{1,9}\. | {4}|---(?:\n|$)")
 _FIELD = re.compile(r"\{(title|body)\}")
 
 
@@ -153,9 +154,14 @@ def _document(
 
 
 def fill(template: str, body: str, title: str) -> str:
-    """`template` with its fields; nothing in the values is a field. Without a title, the blanks
-    after it go too."""
+    """`template` with its fields; nothing in the values is a field.
+
+    Without a title, the blanks after it go too. A body that begins with a list, quote, table or
+    code begins a paragraph, since its mark would mean nothing behind `A: `.
+    """
     if not title:
         template = _TITLE_FIRST.sub("", template)
+    if _BLOCK.match(body):
+        template = template.replace(" {body}", "\n\n{body}")
     values = {"title": title, "body": body}
-    return _FIELD.sub(lambda match: values[match[1]], template).strip()
+    return _FIELD.sub(lambda match: values[match[1]], template).rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from datetime import datetime, timezone
 from typing import Any
@@ -67,7 +68,7 @@ class Site:
 
     def rejected(self, page: Page, place: Key, path: str, reason: str, detail: str) -> Rejected:
         origin = f"{path}#{page.page_id or place}"
-        return Rejected(self._id(page, place), origin, reason, detail[:200], self._url(page))
+        return Rejected(self._id(page, place, path), origin, reason, detail[:200], self._url(page))
 
     def outcome(self, page: Page, place: Key, revisions: int, path: str) -> Outcome:
         """Document or rejection of one page; `Bad` where its conversion fails."""
@@ -107,7 +108,7 @@ class Site:
         if plain_text.disambiguation:
             meta["disambiguation"] = True
         return Document(
-            id=self._id(page, place),
+            id=self._id(page, place, path),
             text=f"{page.title}\n\n{body}" if settings.title_in_text and page.title else body,
             source="wikipedia",
             origin=f"{path}#{page.page_id or place}",
@@ -138,12 +139,12 @@ class Site:
             return "empty", "text deleted" if page.deleted else "no text in the dump"
         return "", ""
 
-    def _id(self, page: Page, place: Key) -> str:
-        if page.page_id is not None:
-            return f"wikipedia/{self._language}/{page.page_id}"
-        key = page.title or str(place)
-        digest = hashlib.sha1(key.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
-        return f"wikipedia/{self._language}/t{digest[:16]}"
+    def _id(self, page: Page, place: Key, path: str) -> str:
+        """Language, page number (or a hash of the title), and a mark of the dump's file name: two
+        dumps of one Wikipedia hold the same pages."""
+        mark = _hash(posixpath.basename(path))[:6]
+        name = page.page_id or f"t{_hash(page.title or str(place))[:16]}"
+        return f"wikipedia/{self._language}/{name}-{mark}"
 
     def _url(self, page: Page) -> str | None:
         if not page.title:
@@ -169,3 +170,7 @@ def _license(created: str | None) -> str:
     if created is None:
         return "CC BY-SA"
     return "CC BY-SA 4.0" if created >= _VERSION_4 else "CC BY-SA 3.0"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha1(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()

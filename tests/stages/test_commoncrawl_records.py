@@ -365,7 +365,9 @@ def test_flipped_bytes(data: bytes, flips: list[tuple[int, int]], cuts: list[int
         ends = [item.at for item in sound[1:]] + [len(data)]
         kept = {item.payload for item in whole if isinstance(item, RawRecord)}
         for item, end in zip(sound, ends, strict=True):
-            if not any(item.at <= at < end for at in touched) and min(touched) > 8:
+            # A record's length is believed where the next one begins well, so the next header
+            # counts with it.
+            if not any(item.at <= at < end + 100 for at in touched) and min(touched) > 8:
                 assert item.payload in kept
 
 

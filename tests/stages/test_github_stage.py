@@ -363,7 +363,9 @@ def test_truncated_and_damaged_gzip_gives_what_came_before(tmp_path: Path, table
         result = run(step(folder, tmp_path / f"{damage}.out"))
         assert result.bad, damage
         assert all(b["error"].split(":")[0] in ("gzip", "json") for b in result.bad)
-        assert 0 < len(result.documents) <= 200
+        assert len(result.documents) <= 200
+        if damage == "cut":
+            assert result.documents
         if damage == "garbage":
             assert len(result.documents) == 200
 

@@ -66,7 +66,7 @@ def test_the_text_of_a_thread() -> None:
     )
     assert found == Document(
         id="stackexchange/x.com/1",
-        text="Q: T\n\nHow?\n\n```\nx\n```\n\nA: - b\n\nA: So.",
+        text="Q: T\n\nHow?\n\n```\nx\n```\n\nA:\n\n- b\n\nA: So.",
         source="stackexchange",
         origin="f#1",
         url="https://x.com/questions/1",
@@ -144,6 +144,17 @@ def test_templates_take_no_fields_from_the_posts() -> None:
     assert fill("<{title}> {body}", "b", "t") == "<t> b"
     found = run(post(1), post(2), question_template="{body} ({title})", answer_template="* {body}")
     assert document(found).text == "post 1 (T)\n\n* post 2"
+
+
+def test_a_mark_at_the_begin_of_a_post_begins_a_line() -> None:
+    for html, text in (
+        ("<pre>x</pre>", "A:\n\n```\nx\n```"),
+        ("<ol><li>x</li></ol>", "A:\n\n1. x"),
+        ("<blockquote><p>x</p></blockquote>", "A:\n\n> x"),
+        ("<p><code>x</code> y</p>", "A: `x` y"),
+        ("<p>-x</p>", "A: -x"),
+    ):
+        assert document(run(post(1), post(2, html=html))).text.endswith(text)
 
 
 POSTS = st.builds(

@@ -149,7 +149,7 @@ def test_a_page_over_the_limit_is_rejected_without_being_held(
     assert titles(outcomes) == ["A", "B"]
     assert tally.records == 3
     (rejected,) = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
-    assert (rejected.id, rejected.reason) == ("wikipedia/en/5", "too_large")
+    assert (rejected.id, rejected.reason) == ("wikipedia/en/5-9c314e", "too_large")
     assert peak < 7 << 20, "the text was held whole"
 
 

@@ -30,7 +30,7 @@ def test_a_document_has_all_fields() -> None:
     data = dump(page(source, 12, "Ünï & co", time="2023-07-01T01:02:03Z"))
     (document,) = reader(io.BytesIO(data), path, Tally())
     assert document == Document(
-        id="wikipedia/fr/12",
+        id="wikipedia/fr/12-765cc6",
         text="Ünï & co\n\nÜnï is a 5 km wall.",
         source="wikipedia",
         origin=f"{path}#12",
@@ -72,8 +72,11 @@ def test_title_and_length_are_settings() -> None:
 
 def test_pages_without_id_get_a_stable_one_from_their_title() -> None:
     data = dump(page("x", 1, "A").replace("<ns>0</ns><id>1</id>", "<ns>0</ns>"))
-    (first,), (again,) = documents(read(data)), documents(read(data, "enwiki-other.xml"))
+    (first,), (again,) = documents(read(data)), documents(read(data))
+    (other,) = documents(read(data, "enwiki-other.xml"))
     assert first.id == again.id and first.id.startswith("wikipedia/en/t")
+    # The same page of another dump is another document, and ids are unique.
+    assert other.id != first.id and other.id.rsplit("-", 1)[0] == first.id.rsplit("-", 1)[0]
     assert first.origin.endswith(f"#{data.index(b'<page>')}")
 
 
