@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from pipeline.sample import archives, content_traps, record_traps, wiki_traps
+from pipeline.sample import (
+    archives,
+    books,
+    c4,
+    content_traps,
+    github,
+    record_traps,
+    stackexchange,
+    wiki_traps,
+)
 from pipeline.sample.archives import Archive
 from pipeline.sample.documentation import MODULES, DocArticle, docstring_articles, module_pages
 from pipeline.sample.mediawiki import WikiPage, write_dump
@@ -24,6 +33,9 @@ WIKI_BYTES = 90_000
 WEB_BYTES = 48_000
 DOCSTRING_BYTES = 1_900_000
 DOCSTRING_WIKI_BYTES = 450_000
+
+# Sources with a module of their own; CommonCrawl and Wikipedia share pages and are made here.
+SOURCES = (books, c4, github, stackexchange)
 
 WET_FILES = 4
 WARC_FILES = 2
@@ -70,6 +82,9 @@ def build(out: Path, seed: int = 0, scale: float = 1.0, texts: Path = TEXTS) -> 
     wet, warc = _web_pages(languages, documents.web, modules, seed, scale)
     traps = [*_write_wet(out, wet, languages, seed), *_write_warc(out, warc, languages, seed)]
     traps += _write_wikipedia(out, info, languages, documents.wiki, [*wet, *warc], seed, scale)
+
+    for source in SOURCES:
+        traps += source.write(out, seed, scale)
 
     write_key(info.key, Key(seed=seed, traps=tuple(traps)))
     _describe(info, [*wet, *warc], traps)
@@ -223,11 +238,9 @@ def _describe(info: SampleInfo, web: list[WebPage], traps: list[Trap]) -> None:
     for trap in traps:
         counts[trap.kind] += trap.count
     info.traps = dict(counts)
-    dumps = [
-        path for room in ("commoncrawl", "wikipedia") for path in (info.root / room).rglob("*")
-    ]
+    dumps = info.root.rglob("*")
     info.files = {
         path.relative_to(info.root).as_posix(): path.stat().st_size
-        for path in [info.key, *sorted(dumps)]
+        for path in sorted(dumps)
         if path.is_file()
     }

@@ -110,7 +110,9 @@ def planted_pages(
     if language in {"en", "ru"}:
         title = f"Long line ({language})"
         line = " ".join(text.paragraph(rng) for _ in range(10))
-        page = WikiPage(title, line * (1_500_000 // len(line)))
+        # In a comment: the reader must cope with the line, the corpus need not hold it.
+        filling = line * (1_500_000 // len(line))
+        page = WikiPage(title, f"{text.paragraph(rng)} <!-- {filling} --> {text.paragraph(rng)}")
         yield page, [trap("line of a megabyte", Must.ACCOUNTED, title)]
         title = f"Open marks ({language})"
         page = WikiPage(title, "[[" * 20_000 + "{{" * 20_000 + text.paragraph(rng))

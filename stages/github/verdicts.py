@@ -38,11 +38,14 @@ class Verdicts:
     def __init__(self, settings: GithubSettings) -> None:
         self._settings = settings
         self._kept = frozenset(settings.licenses)
+        self._known: dict[str | None, bool] = {}
         self._data = frozenset(settings.data_languages)
         self._languages = None if settings.languages is None else frozenset(settings.languages)
 
     def kept(self, licence: str | None) -> bool:
-        return is_kept(licence, self._kept)
+        if licence not in self._known:
+            self._known[licence] = is_kept(licence, self._kept)
+        return self._known[licence]
 
     def rank(self, path: str, licence: str | None, mode: int | None, is_link: bool) -> int:
         """0 if nothing speaks against the file; `mode` is git's, or None if it is not known."""
