@@ -19,18 +19,11 @@ def step_name(source: str, stage: str, first: bool) -> str:
 
 
 def steps(recipe: Recipe, work: str) -> list[Step]:
-    """All steps in an order in which they can run; sources that language models need come first."""
-    needed_first = (
-        recipe.language_model.sources
-        if recipe.language_model and recipe.language_model.path is None
-        else ()
-    )
-    order = [s for s in recipe.sources if s in needed_first]
-    order += [s for s in recipe.sources if s not in needed_first]
+    """All steps, each after those that it reads."""
     plan: list[Step] = []
     ends: dict[str, str] = {}
-    for name in order:
-        if recipe.language_model and name not in needed_first:
+    for name in recipe.order():
+        if any(use.stage == "perplexity" for use in recipe.sources[name].stages):
             _add_language_model(plan, recipe, work, ends)
         ends[name] = _add_source(plan, recipe, work, name, ends)
     _add_language_model(plan, recipe, work, ends)

@@ -129,6 +129,38 @@ class Recipe(_Strict):
         total = sum(s.proportion for s in self.sources.values())
         return {name: s.proportion / total for name, s in self.sources.items()}
 
+    def needs(self, source: str) -> list[str]:
+        """Sources that must be there before this one can be made."""
+        found: list[str] = []
+        for use in self.sources[source].stages:
+            found += [name for names in use.others().values() for name in names]
+            if use.stage == "perplexity" and self.language_model is not None:
+                found += self.language_model.sources if self.language_model.path is None else ()
+        return found
+
+    def order(self) -> list[str]:
+        """The sources in the recipe's order, but each after those that it needs.
+
+        Raises CircleError.
+        """
+        found: list[str] = []
+
+        def visit(name: str, waiting: tuple[str, ...]) -> None:
+            if name in waiting:
+                raise CircleError(name)
+            if name not in found:
+                for other in self.needs(name):
+                    visit(other, (*waiting, name))
+                found.append(name)
+
+        for name in self.sources:
+            visit(name, ())
+        return found
+
+
+class CircleError(ValueError):
+    """Sources that wait for each other; the argument is one of them."""
+
 
 def find(name_or_path: str) -> str:
     """A recipe file: a path, or the name of one of the recipes that come along."""
@@ -187,6 +219,11 @@ def load(
                 complain(e["loc"], str(e["msg"]).removeprefix("Value error, "))
     if recipe is not None:
         _check(recipe, complain)
+        if not complaints:
+            try:
+                recipe.order()
+            except CircleError as error:
+                complain(("sources", str(error)), "it needs sources that need it")
     if complaints or recipe is None:
         raise RecipeError("\n".join(text for _, text in sorted(complaints)))
     return recipe, filled
@@ -263,7 +300,6 @@ def _enter(here: Any, name: str, change: str) -> Any:
 def _check(recipe: Recipe, complain: Any) -> None:
     """What pydantic cannot know: stages exist, their settings fit, sources that others need."""
     _check_settings(Layout, recipe.layout, ("layout",), complain)
-    before: list[str] = []
     for name, source in recipe.sources.items():
         where: yaml_lines.Path = ("sources", name)
         if not re.fullmatch(_NAME.strip("^$"), name):
@@ -289,12 +325,8 @@ def _check(recipe: Recipe, complain: Any) -> None:
             _check_settings(stage.Settings, use.own_settings(), (*at, use.stage), complain)
             for port, names in use.others().items():
                 for other in names:
-                    if other not in before:
-                        complain(
-                            (*at, use.stage, port),
-                            f"{other} is no source that comes earlier in the recipe",
-                        )
-        before.append(name)
+                    if other not in recipe.sources:
+                        complain((*at, use.stage, port), f"no source is called {other}")
         repeated = [u.stage for u in source.stages]
         for stage_name in sorted({s for s in repeated if repeated.count(s) > 1}):
             complain((*where, "stages"), f"{stage_name} is there twice")

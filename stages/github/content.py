@@ -9,8 +9,8 @@ from stages.github.header import remove_header
 from stages.github.languages import language_of
 from stages.github.settings import GithubSettings
 from stages.github.syntax import syntax_of
-from stages.github.verdicts import REASON_OF_RANK
-from stages.outcomes import Document, Outcome, Reject, Rejected
+from stages.github.verdicts import RANK, REASON_OF_RANK
+from stages.outcomes import Bad, Document, Outcome, Reject, Rejected
 
 REASONS = {
     "no_license": "no licence of its repository is known",
@@ -55,23 +55,41 @@ class ContentRules:
     def __init__(self, settings: GithubSettings) -> None:
         self._settings = settings
 
-    def place(self, place: Place) -> Reject | None:
-        """What is wrong with a content by its place."""
-        if reason := REASON_OF_RANK[place.rank]:
-            detail = place.license or "" if reason == "license" else place.path
-            return Reject(reason, detail)
-        if self._settings.license_policy == "all" and place.foreign is not None:
-            return Reject("license", f"also in a repository with {place.foreign}")
-        return None
+    def outcome(
+        self,
+        file: str,
+        key: bytes,
+        origin: str,
+        place: Place | Reject,
+        content: str | Reject | Bad | None,
+    ) -> Outcome:
+        """What becomes of a content; a rule that fails makes it a bad record.
 
-    def outcome(self, key: str, origin: str, place: Place, text: str) -> Outcome:
-        """A document, or a reject; `key` is the content's git SHA-1 in hexadecimal."""
-        url = paths.url(place.repository, place.path)
+        `key`: its git SHA-1. `place` and `content` may have been rejected before; a `content` of
+        None is binary.
+        """
+        if isinstance(content, Bad):
+            return content
+        name = f"github/{key.hex()}"
+        if isinstance(place, Reject):
+            return Rejected(name, origin, place.reason, place.detail)
         language = language_of(place.path)
-        verdict = self.judge(text, language)
+        verdict: tuple[str, int] | Reject | None = self._by_place(place)
+        if content is None and (verdict is None or place.rank < RANK["symlink"]):
+            verdict = Reject("binary", place.path)  # more than that its name tells no language
+        if verdict is None and isinstance(content, Reject):
+            verdict = content
+        if verdict is None:
+            try:
+                verdict = self.judge(str(content), language)
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the dead letter of one content
+                return Bad(file, key.hex(), f"rules: {type(error).__name__}: {error}")
+        url = paths.url(place.repository, place.path)
         if isinstance(verdict, Reject):
-            return Rejected(f"github/{key}", origin, verdict.reason, verdict.detail, url)
-        clean, removed = verdict
+            return Rejected(name, origin, verdict.reason, verdict.detail, url)
+        text, removed = verdict
         meta = {
             "repository": place.repository,
             "path": place.path,
@@ -80,8 +98,8 @@ class ContentRules:
             "header_chars_removed": removed,
         }
         return Document(
-            id=f"github/{key}",
-            text=clean,
+            id=name,
+            text=text,
             source="github",
             origin=origin,
             url=url,
@@ -90,11 +108,22 @@ class ContentRules:
             meta=meta,
         )
 
+    def _by_place(self, place: Place) -> Reject | None:
+        """What is wrong with a content by its place."""
+        if reason := REASON_OF_RANK[place.rank]:
+            detail = place.license or "" if reason == "license" else place.path
+            return Reject(reason, detail)
+        if self._settings.license_policy == "all" and place.foreign is not None:
+            return Reject("license", f"also in a repository with {place.foreign}")
+        return None
+
     def judge(self, text: str, language: str | None) -> tuple[str, int] | Reject:
         """The text without its header, and how many characters that had; or a `Reject`."""
         s = self._settings
-        if len(text) > s.max_file_bytes:
-            return Reject("too_large", f"{len(text)} characters")
+        if len(text) > s.max_file_bytes // 4:  # less cannot be too long
+            size = len(text.encode("utf-8", "replace"))
+            if size > s.max_file_bytes:
+                return Reject("too_large", f"{size} bytes")
         if "\0" in text:
             return Reject("binary", "NUL")
         if not text.strip():
@@ -107,7 +136,7 @@ class ContentRules:
             or quality.minified(text, language)
             or quality.line_lengths(text, s.max_line_chars, s.mean_line_chars)
             or quality.alphanumeric(text, s.min_alphanumeric)
-            or quality.encoded_data(text)
+            or quality.encoded_data(text, s.max_encoded)
         )
         if reject is not None:
             return reject

@@ -102,6 +102,27 @@ def _id_bytes(ids: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(ids.to_pylist()), np.uint8).reshape(-1, ID_BYTES)
 
 
+class Chunk:
+    """Rows on their way into an Arrow table; `table` hands them over and begins anew."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._rows: list[tuple[Any, ...]] = []
+
+    def add(self, *values: Any) -> None:
+        self._rows.append(values)
+
+    @property
+    def full(self) -> bool:
+        return len(self._rows) >= CHUNK_ROWS
+
+    def table(self) -> pa.Table:
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
+        self._rows = []
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, self._schema, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+
 class RunWriter:
     """Writes one run file; `close` gives the stretches of each partition."""
 

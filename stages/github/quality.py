@@ -36,9 +36,9 @@ _MINIFYING = frozenset({"JavaScript", "CSS", "TypeScript"})
 _MINIFIED_MEAN, _MINIFIED_BLANKS = 110, 0.08
 # BigQuery put U+FFFD where bytes were no UTF-8. A few are a name in a comment, more are data.
 _MAX_DAMAGED = 0.01
-# A word of base64 or hexadecimal digits as long as a line; StarCoder 2 also takes half a file.
+# A word of base64 or hexadecimal digits as long as a line of them.
 _ENCODED = re.compile(r"[^\w]{0,4}[A-Za-z0-9+/=_-]{60,}[^\w]{0,4}")
-_ENCODED_WORD, _MAX_ENCODED = 60, 0.5
+_ENCODED_WORD = 60
 _ASCII_ALNUM = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
@@ -51,14 +51,14 @@ def damaged(text: str) -> Reject | None:
     )
 
 
-def encoded_data(text: str) -> Reject | None:
-    """Rejects a text that is more than half base64 or hexadecimal data."""
+def encoded_data(text: str, most: float) -> Reject | None:
+    """Rejects a text of which more than the share `most` is base64 or hexadecimal data."""
     words = text.split()
     if max(map(len, words), default=0) < _ENCODED_WORD:
         return None
     size = sum(len(w) for w in words if len(w) >= _ENCODED_WORD and _ENCODED.fullmatch(w))
     share = size / len(text)
-    return Reject("encoded_data", f"{share:.2f}") if share > _MAX_ENCODED else None
+    return Reject("encoded_data", f"{share:.2f}") if share > most else None
 
 
 def generated(text: str) -> Reject | None:

@@ -50,7 +50,7 @@ class GithubSettings(BaseModel):
             *("Text only", "Turtle", "XML", "c-objdump", "objdump"),
         ),
         description="Formats that are data or output rather than source: rejected. RedPajama's list"
-        " has none of them either. Without effect if `languages` is given.",
+        " of endings has XML and none of the others. Without effect if `languages` is given.",
     )
     keep_vendored: bool = Field(
         False,
@@ -73,6 +73,14 @@ class GithubSettings(BaseModel):
         description="Least share of letters and digits in all characters. RedPajama's and BigCode's"
         " constant. RedPajama's further rule (1.5 letters a token) is left out: it judges by a "
         "tokenizer of another model, and costs more than all other rules together.",
+    )
+    max_encoded: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Largest share of words of 60 or more base64 or hexadecimal characters: keys, "
+        "pictures and archives as text pass all other rules. The paper has no such rule; 1 turns "
+        "it off.",
     )
     remove_headers: bool = Field(
         True, description="Remove licence and copyright comments at the top (the paper does)."

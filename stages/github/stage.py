@@ -15,14 +15,14 @@ from stages.engine.models import load_once
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Port, Record, ShuffleStage, input_row
 from stages.engine.units import Piece, WorkUnit, raw_units
-from stages.github import export, folder, join, paths
+from stages.github import export, folder, join
 from stages.github.content import REASONS, ContentRules, Place
-from stages.github.join import RunWriter
+from stages.github.join import Chunk, RunWriter
 from stages.github.licences import Licences
 from stages.github.records import Limits
 from stages.github.settings import GithubSettings
-from stages.github.verdicts import RANK, Verdicts
-from stages.outcomes import Bad, Outcome, Reject, Rejected, Skipped, Tally
+from stages.github.verdicts import Verdicts
+from stages.outcomes import Bad, Outcome, Reject, Skipped, Tally
 
 _MIN_PARTITIONS = 4
 # Bytes of a row of the files table, for the number of partitions: as gzip or Parquet, and plain.
@@ -121,7 +121,7 @@ class Github(ShuffleStage[GithubSettings]):
         verdicts = Verdicts(self.settings)
         licences = self._licences(unit.extra["licenses"])
         known: dict[str, str | None] = {}
-        chunk = _Chunk(join.PLACES)
+        chunk = Chunk(join.PLACES)
         good = 0
         with files.atomic_writer(self._left(unit)) as left:
             for piece, row in self._rows(unit, "files"):
@@ -144,7 +144,7 @@ class Github(ShuffleStage[GithubSettings]):
         out.by_id(join.merged(chunk.table()))
 
     def _emit_contents(self, unit: WorkUnit, out: RunWriter) -> None:
-        chunk = _Chunk(join.CONTENTS)
+        chunk = Chunk(join.CONTENTS)
         n = 0
         for piece in unit.pieces:
             for row in export.read(piece, ("id",), self._limits()):
@@ -159,7 +159,7 @@ class Github(ShuffleStage[GithubSettings]):
 
     def _emit_folder(self, unit: WorkUnit, places: RunWriter, contents: RunWriter) -> None:
         verdicts, licences = Verdicts(self.settings), folder.licences(unit)
-        found, asked = _Chunk(join.PLACES), _Chunk(join.CONTENTS)
+        found, asked = Chunk(join.PLACES), Chunk(join.CONTENTS)
         for n, piece in enumerate(unit.pieces):
             entry = self._entry(unit, piece)
             if isinstance(entry, Bad):
@@ -254,7 +254,7 @@ class Github(ShuffleStage[GithubSettings]):
             origin = f"{piece.path}#{key.hex()}"
             place = places.next(key)
             content = export.content_of(row, piece.path)
-            yield _judged(rules, piece.path, key, origin, place, content)
+            yield rules.outcome(piece.path, key, origin, place, content)
 
     def _folder_outcomes(
         self, unit: WorkUnit, answers: pa.Table, tally: Tally
@@ -271,9 +271,8 @@ class Github(ShuffleStage[GithubSettings]):
             content = (
                 Reject("too_large", f"{piece.size} bytes") if data is None else folder.decode(data)
             )
-            yield _judged(
-                rules, piece.path, key, f"{piece.path}#0", place, "" if linked else content
-            )
+            origin = f"{piece.path}#0"
+            yield rules.outcome(piece.path, key, origin, place, "" if linked else content)
 
     # -- helpers ---------------------------------------------------------------------------------
 
@@ -299,27 +298,6 @@ class Github(ShuffleStage[GithubSettings]):
                         yield found
 
         return load_once(("github licences", self.step.output, *tables), lambda: Licences(rows()))
-
-
-class _Chunk:
-    """Rows on their way into an Arrow table; `table` hands them over and begins anew."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._rows: list[tuple[Any, ...]] = []
-
-    def add(self, *values: Any) -> None:
-        self._rows.append(values)
-
-    @property
-    def full(self) -> bool:
-        return len(self._rows) >= join.CHUNK_ROWS
-
-    def table(self) -> pa.Table:
-        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
-        self._rows = []
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, self._schema, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=self._schema)
 
 
 class _Answers:
@@ -348,36 +326,6 @@ class _Answers:
             row["foreign"],
         )
         return Reject("duplicate_content", place.path) if row["again"] else place
-
-
-def _judged(
-    rules: ContentRules,
-    file: str,
-    key: bytes,
-    origin: str,
-    place: Place | Reject,
-    content: str | Reject | Bad | None,
-) -> Outcome:
-    """What becomes of a content at a place; a rule that fails makes it a bad record."""
-    if isinstance(content, Bad):
-        return content
-    name = f"github/{key.hex()}"
-    if isinstance(place, Reject):
-        return Rejected(name, origin, place.reason, place.detail)
-    reject = rules.place(place)
-    if content is None and (reject is None or place.rank < RANK["symlink"]):
-        reject = Reject("binary", place.path)  # says more than that its name tells no language
-    if reject is None and isinstance(content, Reject):
-        reject = content
-    if reject is not None:
-        url = paths.url(place.repository, place.path)
-        return Rejected(name, origin, reject.reason, reject.detail, url)
-    try:
-        return rules.outcome(key.hex(), origin, place, str(content))
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - any failure of one content is its dead letter
-        return Bad(file, key.hex(), f"rules: {type(error).__name__}: {error}")
 
 
 def _rows_of(path: str) -> int:

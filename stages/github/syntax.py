@@ -139,7 +139,7 @@ _LANGUAGES = {
     "scss": "lesscss | sass | scss",
     "d": "d",
     "php": "php",
-    "slashes": "asymptote | gleam | hare | igor | pug | scilab | zig",
+    "slashes": "asciidoc | asymptote | gleam | hare | igor | pug | scilab | zig",
     "block_only": "maxima | rexx",
     "hash": "apacheconf | awk | base makefile | bash | boo | caddyfile | cap'n proto | crystal"
     " | debian control file | desktop file | docker | elixir | fish | gap | gdscript | gettext"

@@ -119,3 +119,33 @@ def test_a_plan_can_end_at_a_step(tmp_path: Path) -> None:
 
 def test_plans_are_the_same_each_time(tmp_path: Path) -> None:
     assert steps_of(tmp_path) == steps_of(tmp_path)
+
+
+def test_a_source_comes_after_those_whose_documents_it_is_compared_with(tmp_path: Path) -> None:
+    text = """
+name: x
+sources:
+  c4:
+    proportion: 1
+    input: [/c4]
+    stages:
+      - c4
+      - overlap: {against: commoncrawl}
+  commoncrawl:
+    proportion: 1
+    input: [/cc]
+    stages: [commoncrawl]
+"""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    loaded, _ = recipe.load(str(path), "work")
+    found = {s.name: s for s in plan.steps(loaded, "work")}
+    assert list(found)[:3] == ["commoncrawl", "c4", "c4.overlap"]
+    assert found["c4.overlap"].inputs == {"input": ["work/c4"], "against": ["work/commoncrawl"]}
+    assert "against" not in found["c4.overlap"].settings
+    path.write_text(text.replace("against: commoncrawl", "against: c4"))
+    with pytest.raises(recipe.RecipeError, match=r"x\.yaml:4: sources\.c4: it needs sources that"):
+        recipe.load(str(path), "work")
+    path.write_text(text.replace("against: commoncrawl", "against: nothing"))
+    with pytest.raises(recipe.RecipeError, match="no source is called nothing"):
+        recipe.load(str(path), "work")

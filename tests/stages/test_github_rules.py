@@ -316,6 +316,7 @@ def test_property_alphanumeric_share_counts_characters(text: str) -> None:
 def test_data_in_disguise() -> None:
     base64 = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5eg==\n"
     assert rejected(CODE + f"DATA = '''\n{base64 * 20}'''\n") == "encoded_data"
+    assert rejected(CODE + f"DATA = '''\n{base64 * 20}'''\n", max_encoded=1) == ""
     assert rejected(CODE * 20 + base64) == ""
     assert rejected("x = 1\0\n") == "binary"
     assert rejected("a\ufffdb\ufffd" * 10) == "encoding"

@@ -9,6 +9,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any, get_args
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -22,7 +23,7 @@ from stages.github.stage import Github
 from stages.outcomes import Bad
 from tests.data_paths import SHARED_DATA
 from tests.stages.github_exports import CODE, Export, Form, blob, run, step, write_table
-from tests.stages.helpers import check_folder, digests, read_rows
+from tests.stages.helpers import check_folder, digests, read_rows, shuffle
 
 
 def code(n: int) -> str:
@@ -578,3 +579,21 @@ def test_real_export(tmp_path: Path) -> None:
     assert licences == {"apache-2.0", "bsd-2-clause", "bsd-3-clause", "mit"}
     tops = [d["text"][:1500].lower() for d in result.documents]
     assert sum("permission is hereby granted" in text for text in tops) < 2
+
+
+def test_input_and_output_may_be_remote(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    root = f"/{tmp_path.name}"
+    export = Export()
+    for n in range(5):
+        export.add("a/b", f"{n}.py", code(n))
+    for path in export.write(tmp_path / "in").iterdir():
+        memory.pipe(f"{root}/in/{path.name}", path.read_bytes())
+    memory.pipe(f"{root}/repos/a/b/LICENSE", MIT.encode())
+    memory.pipe(f"{root}/repos/a/b/a.py", CODE.encode())
+    inputs = (("in", "bigquery", 5), ("repos", "folder", 1))
+    for name, form, documents in inputs:
+        where = {"input": [f"memory:/{root}/{name}"]}
+        work = Step("github", "github", f"memory:/{root}/{name}.out", where, {"format": form})
+        assert shuffle(work)["documents_out"] == documents
+    memory.rm(root, recursive=True)
