@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO
@@ -47,9 +48,12 @@ FAULTS: dict[str, str] = {
 """The words with which the error of a bad record begins."""
 
 PUBLIC_DOMAIN = "Public domain in the United States (Project Gutenberg License)"
+CLAIMED = "Project Gutenberg License"
 COPYRIGHTED = "Copyrighted; Project Gutenberg License"
 _SNIFF = 4096
-_MAX_ZIP_DEPTH = 2
+# New editions and translations say so on their first page: "Copyright (C) 2002 by ...".
+_CLAIM = re.compile(r"(?:copyright|\(c\)|©)\D{0,20}(?:19[89]\d|20\d\d)", re.I)
+_FIRST_PAGE = 3_000
 
 
 class _Rejection(Exception):  # noqa: N818 - it is an outcome, no error
@@ -295,7 +299,10 @@ class BooksReader:
         self._kept.setdefault(book.edition, id_)
         licence = metadata.get("rights")
         if cleaned.found:
-            licence = COPYRIGHTED if header.copyrighted else PUBLIC_DOMAIN
+            licence = CLAIMED if _CLAIM.search(text[:_FIRST_PAGE]) else PUBLIC_DOMAIN
+            licence = COPYRIGHTED if header.copyrighted else licence
+        stated = metadata.get("language") or header.language
+        language = language_code(stated)
         more = {k: v for k, v in metadata.items() if k in ("publisher", "identifier", "subject")}
         return Document(
             id=id_,
@@ -304,7 +311,7 @@ class BooksReader:
             origin=_origin(path, key),
             url=_url(number),
             title=metadata.get("title") or header.title or _title(book),
-            language=language_code(metadata.get("language") or header.language),
+            language=language,
             created=iso_day(metadata.get("date", "")) or header.created,
             license=licence,
             meta={
@@ -313,7 +320,7 @@ class BooksReader:
                 **more,
                 "form": form,
                 **_present("author", metadata.get("creator") or header.author),
-                **_present("language", metadata.get("language") or header.language),
+                **_present("language", None if language else stated),
                 **_present("gutenberg", number),
                 **_present("gutenberg_marks", list(cleaned.found)),
                 **_present("old", book.old),

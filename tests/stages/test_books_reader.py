@@ -88,6 +88,17 @@ def test_copyrighted_books_are_rejected_or_kept() -> None:
     assert book.license and book.license.startswith("Copyrighted")
 
 
+def test_a_new_copyright_on_the_first_page_is_no_public_domain() -> None:
+    """As in Gutenberg's first Peter Pan, whose header does not say so."""
+    claimed = gutenberg(f"Our edition is claimed as copyright (c)1991.\n\n{LONG}")
+    assert [d.license for d in documents(read(claimed.encode(), "16/16.txt"))] == [
+        "Project Gutenberg License"
+    ]
+    old = gutenberg(f"Copyright, 1909, by HARPER\n\n{LONG}")
+    (book,) = documents(read(old.encode(), "16/16.txt"))
+    assert book.license and book.license.startswith("Public domain")
+
+
 def test_what_is_no_book_is_rejected() -> None:
     assert reasons(read(b"tiny", "a.txt")) == ["too_short"]
     assert reasons(read(b"", "a.txt")) == ["empty"]
