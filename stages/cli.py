@@ -119,7 +119,7 @@ def _port_option(name: str, port: Port) -> click.Option:
 
 def _setting_option(name: str, field: FieldInfo, kind: str) -> click.Option:
     default = field.get_default(call_default_factory=True)
-    shown = yaml.safe_dump(plain(default), default_flow_style=True).splitlines()[0]
+    shown = yaml.safe_dump(plain(default), default_flow_style=True, width=1 << 30).splitlines()[0]
     return click.Option(
         [f"--{name.replace('_', '-')}", f"{kind}_{name}"],
         metavar=_metavar(field.annotation),

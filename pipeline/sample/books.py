@@ -341,8 +341,8 @@ def _encodings(plant: _Plant, texts: dict[str, LanguageText]) -> None:
 
 def _duplicates(plant: _Plant, stories: Sequence[Sequence[DocArticle]]) -> None:
     words = [plant.rng.choice(("lorem", "ipsum", "dolor")) + str(i) for i in range(997)]
-    for share, story in zip((0.02, 0.05), stories, strict=False):
-        book = plant.prose(story, "Two Editions")
+    for share, articles in zip((0.02, 0.05), stories, strict=False):
+        book = plant.prose(articles, "Two Editions")
         plant.add(mirror(book.number, f"{book.number}-0"), _single(book, "utf-8"))
         changed = book.with_share_changed(share, words)
         older = replace(changed, paragraphs=changed.paragraphs[:-1])

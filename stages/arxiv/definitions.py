@@ -47,8 +47,7 @@ def _group(x: Expander, source: Source) -> str | None:
             return None
         source.pos = match.end()
         return match.group()
-    end = group_end(source.text, place, _MAX_DEFINITION)
-    x.charge((end if end > 0 else place + _MAX_DEFINITION) - place)
+    end = group_end(source.text, place, _MAX_DEFINITION, x.charge)
     if end < 0:
         return None
     source.pos = end
@@ -60,8 +59,7 @@ def _bracket(x: Expander, source: Source) -> str | None:
     place = blanks_end(source.text, source.pos)
     if not source.text.startswith("[", place):
         return None
-    end = bracket_end(source.text, place + 1, _MAX_DEFINITION)
-    x.charge(_MAX_DEFINITION if end < 0 else end - place)
+    end = bracket_end(source.text, place + 1, _MAX_DEFINITION, x.charge)
     if end < 0:
         return None
     source.pos = end

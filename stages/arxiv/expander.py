@@ -123,7 +123,7 @@ class Expander:
         if len(self.stack) >= self.settings.max_depth:
             raise BombError(f"macro_bomb: files open more than {self.settings.max_depth} deep")
         text = self.tree.text(name)
-        self.charge(len(text))
+        self.charge(len(text) >> 4)
         outer = next((s for s in reversed(self.stack) if s.file), None)
         at = style or (outer is not None and outer.at)
         short = outer.short if outer is not None else ""
@@ -159,11 +159,11 @@ class Expander:
         """The innermost file."""
         return next(s for s in reversed(self.stack) if s.file)
 
-    def charge(self, characters: int) -> None:
+    def charge(self, steps: int) -> None:
         """Counts work. Raises BombError when there is too much of it."""
-        self._work += characters
-        if self._work > self.settings.max_work_chars:
-            raise BombError(f"macro_bomb: more than {self.settings.max_work_chars} characters")
+        self._work += steps
+        if self._work > self.settings.max_work:
+            raise BombError(f"macro_bomb: more than {self.settings.max_work} steps of work")
 
     def next_char(self) -> str:
         """The next character to be read that is not blank, "" at the end; reads nothing."""
@@ -292,7 +292,7 @@ class Expander:
             ):
                 source.pos = match.end()
         body = macro.replacement(arguments)
-        self.charge(len(body) + 1)
+        self.charge(1 + (len(body) >> 4))
         if not body:
             self.swallow_line(source)
             return True
@@ -368,8 +368,7 @@ class Expander:
         text, place = source.text, source.pos
         first = text[place]
         if first == "{":
-            end = group_end(text, place, self.settings.max_argument_chars)
-            self.charge((end if end > 0 else place + self.settings.max_argument_chars) - place)
+            end = group_end(text, place, self.settings.max_argument_chars, self.charge)
             if end < 0:
                 return None
             source.pos = end
@@ -388,8 +387,8 @@ class Expander:
     def _optional(self, source: Source | None, default: str) -> str | None:
         if source is None or source.text[source.pos] != "[":
             return default
-        end = bracket_end(source.text, source.pos + 1, self.settings.max_argument_chars)
-        self.charge(self.settings.max_argument_chars if end < 0 else end - source.pos)
+        limit = self.settings.max_argument_chars
+        end = bracket_end(source.text, source.pos + 1, limit, self.charge)
         if end < 0:
             return None
         argument = source.text[source.pos + 1 : end - 1]
@@ -399,25 +398,24 @@ class Expander:
     def _delimited(self, source: Source, delimiter: str, brace: bool) -> str | None:
         text, place = source.text, source.pos
         pattern = _delimited_pattern(delimiter, brace)
-        stop = min(len(text), place + self.settings.max_argument_chars)
+        limit = self.settings.max_argument_chars
+        stop = min(len(text), place + limit)
+        argument = None
+        steps = 1
         while place < stop and (match := pattern.match(text, place)):
+            steps += 1
             if match.lastgroup == "end":
-                argument = text[source.pos : place]
-                self.charge(match.end() - source.pos)
+                argument = _unbraced(without_comments(text[source.pos : place]))
                 source.pos = place if brace else match.end()
-                return _unbraced(without_comments(argument))
-            if text[place] == "}":
                 break
-            if text[place] == "{":
-                inner = group_end(text, place, self.settings.max_argument_chars)
-                if inner < 0:
-                    self.charge(self.settings.max_argument_chars)
-                    break
-                place = inner
-            else:
-                place = match.end()
-        self.charge(place - source.pos + 1)
-        return None
+            first = text[place]
+            place = match.end()
+            if first == "{":
+                place = group_end(text, match.start(), limit, self.charge)
+            if first == "}" or place < 0:
+                break
+        self.charge(steps)
+        return argument
 
 
 def _unbraced(argument: str) -> str:

@@ -8,8 +8,11 @@ as the author wrote it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Optional
 
+Charge = Optional[Callable[[int], None]]
 COMMENT = r"%[^\n]*(?:\n[ \t]*)?"
 _PIECE = re.compile(rf"\\[\s\S]?|[{{}}]|{COMMENT}|[^\\{{}}%]+")
 _RAW_PIECE = re.compile(r"\\[\s\S]?|[{}]|[^\\{}]+")
@@ -38,44 +41,53 @@ def blanks_end(text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def group_end(text: str, place: int, limit: int, comments: bool = True) -> int:
+def group_end(
+    text: str, place: int, limit: int, charge: Charge = None, comments: bool = True
+) -> int:
     """The place behind the `}` that closes the `{` at `place`; -1 where none is within `limit`.
 
-    Without `comments` a `%` is an ordinary character, as in URLs.
+    `charge` is told the number of tokens looked at. Without `comments` a `%` is an ordinary
+    character, as in URLs.
     """
-    pattern = _PIECE if comments else _RAW_PIECE
-    depth = 0
+    match = (_PIECE if comments else _RAW_PIECE).match
+    depth = steps = 0
     stop = min(len(text), place + limit)
-    while place < stop:
-        match = pattern.match(text, place)
-        if match is None:
-            return -1
+    end = -1
+    while place < stop and (piece := match(text, place)) is not None:
+        steps += 1
         first = text[place]
-        place = match.end()
+        place = piece.end()
         if first == "{":
             depth += 1
         elif first == "}":
             depth -= 1
             if depth <= 0:
-                return place
-    return -1
+                end = place
+                break
+    if charge is not None:
+        charge(steps)
+    return end
 
 
-def bracket_end(text: str, place: int, limit: int) -> int:
+def bracket_end(text: str, place: int, limit: int, charge: Charge = None) -> int:
     """As `group_end` for the `]` that closes an open `[`; those in groups do not count."""
-    depth = 0
-    stop = min(len(text), place + limit)
-    for match in _BRACKET_PIECE.finditer(text, place, stop):
+    depth = steps = 0
+    end = -1
+    for match in _BRACKET_PIECE.finditer(text, place, min(len(text), place + limit)):
+        steps += 1
         token = match.group()
         if token == "{":
             depth += 1
         elif token == "}":
             depth -= 1
             if depth < 0:
-                return -1
+                break
         elif token == "]" and depth == 0:
-            return match.end()
-    return -1
+            end = match.end()
+            break
+    if charge is not None:
+        charge(steps)
+    return end
 
 
 _BRACKET_PIECE = re.compile(rf"\\[\s\S]?|[{{}}\]]|{COMMENT}|[^\\{{}}%\]]+")

@@ -100,11 +100,11 @@ class ArxivSettings(BaseModel):
     max_calls: int = Field(
         1_000_000, ge=10, description="Macro calls in one paper; more is a bomb (some 5 s)."
     )
-    max_work_chars: int = Field(
-        100 * MIB,
-        ge=1024,
-        description="Characters looked through in search of arguments or put in place of macros in "
-        "one paper; more is a bomb (some 2 s).",
+    max_work: int = Field(
+        8_000_000,
+        ge=1000,
+        description="Tokens passed over in search of arguments, and 16ths of characters put in "
+        "place of macros, in one paper; more is a bomb (some 4 s). A book of 1.8 MB has 300,000.",
     )
     max_argument_chars: int = Field(
         200_000, ge=100, description="Longest argument of a macro; a longer one is no argument."

@@ -137,7 +137,7 @@ def bibliography(x: Expander, source: Source, start: int) -> bool:
     match = _WITH_ARGUMENT.match(source.text, source.pos)
     option = _OPTION.match(source.text, source.pos)
     if match is not None and not source.text.startswith("print", start + 1):
-        stop = group_end(source.text, match.start(1), 5000)
+        stop = group_end(source.text, match.start(1), 5000, x.charge)
         if stop < 0:
             return False
         source.pos = stop

@@ -35,24 +35,24 @@ def short_form(x: Expander, source: Source, start: int) -> bool:
 
 def listing(x: Expander, source: Source, start: int) -> bool:
     """\\lstinline[options]|...|, or with braces; \\mintinline{language}|...|."""
-    place = _options(source, source.pos)
+    place = _options(x, source, source.pos)
     if source.text.startswith(("mintinline", "mint"), start + 1):
         if not source.text.startswith("{", place):
             return False
-        place = group_end(source.text, place, _MAX_URL)
+        place = group_end(source.text, place, _MAX_URL, x.charge)
         if place < 0:
             return False
     if source.text.startswith("{", place):
-        end = group_end(source.text, place, _MAX_VERB, comments=False)
+        end = group_end(source.text, place, _MAX_VERB, x.charge, comments=False)
         return _raw(x, source, start, end)
     return _between(x, source, start, place)
 
 
 def url(x: Expander, source: Source, start: int) -> bool:
     """\\url{...}, \\path{...} or |...|, and the address of \\href: a `%` is no comment there."""
-    place = blanks_end(source.text, _options(source, source.pos))
+    place = blanks_end(source.text, _options(x, source, source.pos))
     if source.text.startswith("{", place):
-        end = group_end(source.text, place, _MAX_URL, comments=False)
+        end = group_end(source.text, place, _MAX_URL, x.charge, comments=False)
         if end < 0 or "\n\n" in source.text[place:end]:
             return False
         return _raw(x, source, start, end)
@@ -61,9 +61,9 @@ def url(x: Expander, source: Source, start: int) -> bool:
     return _between(x, source, start, place)
 
 
-def _options(source: Source, place: int) -> int:
+def _options(x: Expander, source: Source, place: int) -> int:
     if source.text.startswith("[", place):
-        end = bracket_end(source.text, place + 1, _MAX_URL)
+        end = bracket_end(source.text, place + 1, _MAX_URL, x.charge)
         return end if end > 0 else place
     return place
 
@@ -113,7 +113,7 @@ def file_contents(x: Expander, source: Source, name: str) -> bool:
     """\\begin{filecontents}{name}: a file that the paper brings with it, read where it is named."""
     closing = f"\\end{{{name}}}"
     end = source.find(closing)
-    place = _options(source, source.pos)
+    place = _options(x, source, source.pos)
     match = _NAME.match(source.text, place)
     if end < 0 or match is None or match.end() > end:
         return False
@@ -126,7 +126,7 @@ def file_contents(x: Expander, source: Source, name: str) -> bool:
 def new_environment(x: Expander, source: Source, start: int) -> bool:
     """\\DefineVerbatimEnvironment, \\lstnewenvironment, \\newminted, \\excludecomment."""
     command = source.text[start + 1 : source.pos]
-    match = _NAME.match(source.text, _options(source, source.pos))
+    match = _NAME.match(source.text, _options(x, source, source.pos))
     if match is not None:
         name = match.group(1)
         if command == "excludecomment":

@@ -98,9 +98,10 @@ def stamp(path: str) -> tuple[int, str]:
 def glob(patterns: str | Iterable[str]) -> list[str]:
     """Files that match any pattern, sorted and distinct; a folder stands for all files below it.
 
-    Hidden names (beginning with `.` or `_`) below a folder are left out; links to folders are
-    followed. Raises FileNotFoundError naming the first pattern that matches nothing, or a file
-    whose name is not UTF-8, and OSError for a folder that cannot be read.
+    Hidden names below a folder (beginning with `.`, and the marks that programs like this one
+    leave) are left out; links to folders are followed. Raises FileNotFoundError naming the first
+    pattern that matches nothing, or a file whose name is not UTF-8, and OSError for a folder that
+    cannot be read.
     """
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
@@ -113,7 +114,7 @@ def glob(patterns: str | Iterable[str]) -> list[str]:
             matches = [
                 p
                 for p in below
-                if not any(part[:1] in "._" for part in p[len(base) :].strip("/").split("/"))
+                if not any(_hidden(part) for part in p[len(base) :].strip("/").split("/"))
             ]
         else:
             matches = [inner] if fs.exists(inner) else []
@@ -123,6 +124,10 @@ def glob(patterns: str | Iterable[str]) -> list[str]:
             writable_name(path)
         found.update(full_path(fs, p, pattern) for p in matches)
     return sorted(found)
+
+
+def _hidden(name: str) -> bool:
+    return name[:1] == "." or name in ("_MANIFEST.json", "_SUCCESS", "_temporary")
 
 
 def writable_name(path: str) -> str:

@@ -11,7 +11,7 @@ import fnmatch
 import re
 from functools import cache
 
-from pygments.lexers import get_all_lexers  # type: ignore[import-untyped]
+from pygments.lexers import get_all_lexers
 
 # The languages that Pygments has no file names for, or under a name that few would look for.
 _FURTHER = {

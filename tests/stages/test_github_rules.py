@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pygments.lexers import get_all_lexers  # type: ignore[import-untyped]
+from pygments.lexers import get_all_lexers
 
 from stages.github import languages, paths, quality, syntax
 from stages.github.content import REASONS, ContentRules
