@@ -14,7 +14,7 @@ _DIGIT = re.compile(r"\s*\[\s*([0-9])\s*\]")
 _PREFIXED = re.compile(
     r"\s*\\(long|global|outer|protected|def|gdef|edef|xdef|let|newcommand|renewcommand)(?![A-Za-z@])"
 )
-_PARAMETER_TEXT = re.compile(r"(?:[^{}\\%]|\\(?:[A-Za-z@]+|[^A-Za-z]))*(?=\{)")
+_PARAMETER_TEXT = re.compile(r"(?:[^{}\\%]|\\(?:[A-Za-z@]+|[^A-Za-z]))*")
 _XPARSE = re.compile(r"\s*(?:(m)|O\{([^{}]*)\}|([a-zA-Z+!>].*))", re.DOTALL)
 
 
@@ -133,7 +133,7 @@ def define(x: Expander, source: Source, start: int) -> bool:
         place = match.end()
         name = match.group()[1:]
         parameters = _PARAMETER_TEXT.match(source.text, place, place + 500)
-    if match is None or parameters is None:
+    if match is None or parameters is None or not source.text.startswith("{", parameters.end()):
         x.everywhere = False
         source.pos = after
         return False

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Optional
 
-Charge = Optional[Callable[[int], None]]
+Charge = Callable[[int], None]
 COMMENT = r"%[^\n]*(?:\n[ \t]*)?"
 _PIECE = re.compile(rf"\\[\s\S]?|[{{}}]|{COMMENT}|[^\\{{}}%]+")
 _RAW_PIECE = re.compile(r"\\[\s\S]?|[{}]|[^\\{}]+")
@@ -42,7 +41,7 @@ def blanks_end(text: str, place: int) -> int:
 
 
 def group_end(
-    text: str, place: int, limit: int, charge: Charge = None, comments: bool = True
+    text: str, place: int, limit: int, charge: Charge | None = None, comments: bool = True
 ) -> int:
     """The place behind the `}` that closes the `{` at `place`; -1 where none is within `limit`.
 
@@ -69,7 +68,7 @@ def group_end(
     return end
 
 
-def bracket_end(text: str, place: int, limit: int, charge: Charge = None) -> int:
+def bracket_end(text: str, place: int, limit: int, charge: Charge | None = None) -> int:
     """As `group_end` for the `]` that closes an open `[`; those in groups do not count."""
     depth = steps = 0
     end = -1
