@@ -120,7 +120,7 @@ def end(x: Expander, source: Source, start: int) -> bool:
 
 def new_switch(x: Expander, source: Source, start: int) -> bool:
     """\\newif\\ifname: a switch, off at first, that \\nametrue and \\namefalse set."""
-    match = re.compile(r"\s*\{?\s*\\if([A-Za-z@]+)\s*\}?").match(source.text, source.pos)
+    match = re.compile(r"\s*(?:\{\s*)?\\if([A-Za-z@]+)(?:\s*\})?").match(source.text, source.pos)
     if match is None:
         return False
     source.pos = match.end()

@@ -370,6 +370,8 @@ class Expander:
         if first == "{":
             end = group_end(text, place, self.settings.max_argument_chars, self.charge)
             if end < 0:
+                if not source.file and len(text) - place > self.settings.max_argument_chars:
+                    raise BombError("macro_bomb: an argument grows without end")
                 return None
             source.pos = end
             return without_comments(text[place + 1 : end - 1])

@@ -17,12 +17,10 @@ _OTHER = re.compile(
 _README = re.compile(r"00readme(?:\.(?:xxx|json|yaml|yml|toml|txt))?", re.I)
 _IGNORED = re.compile(r"^%auto-ignore", re.MULTILINE)
 _CLASS = re.compile(
-    r"\\document(?:class|style)\s*(?:\[[^\]]{0,2000}\])?\s*(?:%[^\n]*\n\s*)?\{([^}]{0,100})\}"
+    r"\\document(?:class|style)\s*(?:\[[^\]]{0,2000}\]\s*)?(?:%[^\n]*\n\s*)?\{([^}]{0,100})\}"
 )
 _BEGIN = re.compile(r"\\begin\s*\{\s*document\s*\}")
-_READS = re.compile(
-    r"\\(?:input|include|subfile)\s*(?:\{\s*([^{}\n]{1,200}?)\s*\}|\s([^\s{}\\]{1,200}))"
-)
+_READS = re.compile(r"\\(?:input|include|subfile)\s*(?:\{([^{}\n]{1,200})\}|\s([^\s{}\\]{1,200}))")
 _PLAIN = re.compile(
     r"\\(?:bye|magnification|beginsection|newsec|input\s*\{?(?:amstex|harvmac|phyzzx|jnl|plain)"
     r"|documentstyle|proclaim|topmatter)\b|^\\end\s*\Z",

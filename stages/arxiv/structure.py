@@ -10,19 +10,19 @@ from stages.arxiv.lexer import group_end
 from stages.arxiv.settings import ArxivSettings
 from stages.arxiv.source import Source
 
-_ENVIRONMENT = re.compile(r"\s*\{\s*([^{}\\%\n]{1,100}?)\s*\}")
+_ENVIRONMENT = re.compile(r"\s*\{([^{}\\%\n]{1,120})\}")
 _HEADING = re.compile(
-    r"\s*\*?\s*(?:\[[^\[\]]{0,300}\])?\s*\{([^{}]{0,100}(?:\{[^{}]*\})?[^{}]{0,100})\}"
+    r"\s*(?:\*\s*)?(?:\[[^\[\]]{0,300}\]\s*)?\{([^{}]{0,100}(?:\{[^{}]{0,100}\}[^{}]{0,100})?)\}"
 )
-_SECTION = re.compile(r"\s*\*?\s*[\[{]")
+_SECTION = re.compile(r"\s*(?:\*\s*)?[\[{]")
 _REFERENCES = re.compile(
     r"(?:list of )?(?:references?|literature|works)(?: and notes| cited)?"
     r"|bibliography|bibliographie|r[eé]f[eé]rences|literatur(?:verzeichnis)?",
     re.IGNORECASE,
 )
-_WITH_ARGUMENT = re.compile(r"\s*(?:\[[^\[\]]{0,1000}\])?\s*(\{)")
+_WITH_ARGUMENT = re.compile(r"\s*(?:\[[^\[\]]{0,1000}\]\s*)?(\{)")
 _OPTION = re.compile(r"\s*\[[^\[\]]{0,1000}\]")
-_CATCODE = re.compile(r"\s*`\\?(.)\s*=?\s*(\d+|\\active)\s?")
+_CATCODE = re.compile(r"\s*`\\?(.)\s*(?:=\s*)?(\d{1,3}|\\active)\s?")
 # The exceptions of the xspace package; blanks themselves were kept.
 _NO_SPACE = re.compile(r"[\s.,'/?;:!~)\]{}%-]|\\(?:[^A-Za-z]|footnote|xspace)")
 _FLOATS = ("figure", "figure*", "table", "table*", "appendix", "appendices", "subappendices")
@@ -33,7 +33,7 @@ def begin(x: Expander, source: Source, start: int) -> bool:
     match = _ENVIRONMENT.match(source.text, source.pos)
     if match is None:
         return False
-    name = match.group(1)
+    name = match.group(1).strip()
     after = source.pos
     source.pos = match.end()
     if name in verbatim.ENVIRONMENTS or name in x.verbatims:
@@ -84,7 +84,7 @@ def end(x: Expander, source: Source, start: int) -> bool:
             x.stop()
             return True
         return False
-    name = match.group(1)
+    name = match.group(1).strip()
     after = source.pos
     source.pos = match.end()
     if name == "document":

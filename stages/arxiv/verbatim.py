@@ -18,7 +18,7 @@ ENVIRONMENTS = words(
 )
 _MAX_URL = 4096
 _MAX_VERB = 2000
-_NAME = re.compile(r"\s*\{\s*([^{}\\%]{1,100}?)\s*\}")
+_NAME = re.compile(r"\s*\{([^{}\\%]{1,120})\}")
 _SHORT = re.compile(r"\*?\s*\{\s*\\?(\S)\s*\}")
 
 
@@ -128,7 +128,7 @@ def new_environment(x: Expander, source: Source, start: int) -> bool:
     command = source.text[start + 1 : source.pos]
     match = _NAME.match(source.text, _options(x, source, source.pos))
     if match is not None:
-        name = match.group(1)
+        name = match.group(1).strip()
         if command == "excludecomment":
             x.comments.add(name)
         elif command == "includecomment":

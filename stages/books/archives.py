@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import posixpath
 import struct
 import tarfile
 import zipfile
@@ -145,6 +146,48 @@ _PACKED = (
     (b"BZh", lambda s: cast(IO[bytes], bz2.BZ2File(s))),
     (b"\xfd7zXZ\x00", lambda s: cast(IO[bytes], lzma.LZMAFile(s))),  # noqa: SIM115 - handed on
 )
+
+
+_PROMISES = {
+    ".epub": "zip",
+    ".epub3": "zip",
+    ".zip": "zip",
+    ".tar": "tar",
+    ".gz": "gzip",
+    ".tgz": "gzip",
+    ".bz2": "bzip2",
+    ".tbz2": "bzip2",
+    ".xz": "xz",
+    ".txz": "xz",
+}
+_MAGIC = (
+    # A member, the end of an empty archive, the mark of a split one.
+    ("zip", (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")),
+    ("gzip", (b"\x1f\x8b",)),
+    ("bzip2", (b"BZh",)),
+    ("xz", (b"\xfd7zXZ\x00",)),
+)
+
+
+def promised(name: str) -> str | None:
+    """The container (`zip`, `tar`, `gzip`, `bzip2`, `xz`) that a file's name promises."""
+    return _PROMISES.get(posixpath.splitext(name)[1].lower())
+
+
+def container(head: bytes) -> str | None:
+    """The container that a file is by its first 512 bytes."""
+    for kind, starts in _MAGIC:
+        if head.startswith(starts):
+            return kind
+    return "tar" if is_tar(head) else None
+
+
+def packed_name(name: str) -> str:
+    """The name of what a packed file holds: of `a.txt.gz` `a.txt`, of `a.tgz` `a.tar`."""
+    stem, suffix = posixpath.splitext(name)
+    if promised(name) not in ("gzip", "bzip2", "xz"):
+        return name
+    return f"{stem}.tar" if suffix.lower().startswith(".t") else stem
 
 
 def is_tar(head: bytes) -> bool:

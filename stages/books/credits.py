@@ -50,6 +50,10 @@ _NOTE_BRACKET = re.compile(rf"\[[\s*_]{{0,4}}(?:{_NOTES})", re.I)
 _BRACKETS = re.compile(r"[\[\]]")
 _RULE = re.compile(r"[\s*_=~.+-]{3,}$")
 
+# `The Project Gutenberg Etext of X`, on a line of its own above `by Y`.
+_TITLE = re.compile(r"[\s*_]{0,80}(?:The )?Project Gutenberg(?:['’]s)? E-?(?:text|book) of ", re.I)
+_BY_LINE = re.compile(r"[\s*_]{0,80}(?:by|von|par|door)\s{1,4}\S.{0,200}$", re.I)
+
 HEAD_PARAGRAPHS = 8
 """Paragraphs of the book that are read through for credits at its beginning."""
 TAIL_PARAGRAPHS = 3
@@ -65,14 +69,19 @@ Paragraph = tuple[int, int]
 
 
 def without_credits(lines: list[str]) -> list[str]:
-    """The lines without credits among the first and the last paragraphs.
+    """The lines without credits among the first and the last paragraphs; with the project's title
+    line goes the line `by ...` under it, which says nothing alone.
 
     Reading ends after a few paragraphs that stay, so a second pass changes nothing.
     """
     gone: list[Paragraph] = []
     for step, stay in ((1, HEAD_PARAGRAPHS), (-1, TAIL_PARAGRAPHS)):
+        title = False
         for paragraph in _paragraphs(lines, step):
-            if _is_credit(lines, paragraph):
+            start, end = paragraph
+            by_line = title and end - start == 1 and bool(_BY_LINE.match(lines[start][:400]))
+            title = step == 1 and end - start == 1 and bool(_TITLE.match(lines[start][:400]))
+            if by_line or _is_credit(lines, paragraph):
                 gone.append(paragraph)
             elif (stay := stay - 1) == 0:
                 break

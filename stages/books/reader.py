@@ -24,9 +24,10 @@ SOURCE = "books"
 
 REASONS: dict[str, str] = {
     "binary": "a file named as text that is none",
-    "copyrighted": "Project Gutenberg says that the book is under copyright",
+    "copyrighted": "Project Gutenberg, or the first page, claims a copyright",
     "drm": "the EPUB is encrypted",
     "empty": "no text is left without header and licence",
+    "nested": "an archive within archives, too deep to be unpacked",
     "no_text": "an archive without any text (pictures, sound, other formats only)",
     "not_prose": "too few letters: digits, tables, lists of files",
     "old_edition": "lies in old/, and the settings reject those",
@@ -37,7 +38,7 @@ REASONS: dict[str, str] = {
 """Why a readable file does not become a document."""
 
 FAULTS: dict[str, str] = {
-    "archive": "a zip or tar, or a member, cannot be unpacked",
+    "archive": "a file is not what its name promises, or it or a member cannot be unpacked",
     "bomb": "expands without end",
     "encrypted": "a zip member needs a password",
     "epub": "the parts that make an EPUB are not there",
@@ -97,12 +98,12 @@ class BooksReader:
             if archives.is_tar(begin):
                 yield from self._tar(packed, path, name, tally, budget, 0, None)
             else:
-                inner = posixpath.splitext(name)[0]
+                inner = archives.packed_name(name)
                 yield from self._single(packed, path, "", inner, tally, budget)
         elif archives.is_tar(head):
             stream.seek(0)
             yield from self._tar(stream, path, name, tally, budget, start, end)
-        elif head.startswith(b"PK"):
+        elif archives.container(head) == "zip":
             yield from self._zip(stream, path, "", name, tally, budget)
         else:
             stream.seek(0)
@@ -122,6 +123,9 @@ class BooksReader:
         """One file that is no archive."""
         tally.record()
         base = posixpath.basename(name)
+        if archives.promised(base):
+            yield self._unopened(stream, path, key, name)
+            return
         if not names.is_text(base) or names.is_legal(base):
             yield Skipped(_kind(base))
             return
@@ -137,6 +141,19 @@ class BooksReader:
             yield Bad(path, key or 0, archives.damage(error))
             return
         yield self._text(data, book, name, path, key)
+
+    def _unopened(self, stream: IO[bytes], path: str, key: str, name: str) -> Outcome:
+        """A file named as an archive that is none, or lies too deep in others."""
+        try:
+            head = stream.read(_SNIFF)
+        except Exception as error:
+            if not archives.is_damage(error):
+                raise
+            return Bad(path, key or 0, archives.damage(error))
+        kind = archives.promised(name)
+        if archives.container(head) is None:
+            return Bad(path, key or 0, f"archive: not a {kind} file")
+        return self._rejected(names.book_name(name), name, path, key, "nested", f"a {kind} file")
 
     def _tar(
         self,
@@ -160,16 +177,26 @@ class BooksReader:
                     yield self._rejected(book, place, path, key, "too_large", member.error)
                 else:
                     yield Bad(path, key, member.error)
-            elif member.data.startswith(b"PK"):
+            elif archives.container(member.data[:_SNIFF]) == "zip":
                 yield from self._zip(io.BytesIO(member.data), path, inner, place, tally, budget)
             else:
                 data = io.BytesIO(member.data)
                 yield from self._single(data, path, inner, place, tally, budget)
 
     def _zip(
-        self, stream: BinaryIO, path: str, key: str, name: str, tally: Tally, budget: Budget
+        self,
+        stream: BinaryIO,
+        path: str,
+        key: str,
+        name: str,
+        tally: Tally,
+        budget: Budget,
+        inside: bool = False,
     ) -> Iterator[Outcome]:
-        """An EPUB, or an archive of texts: within it the encodings of an edition best first."""
+        """An EPUB, or an archive of texts: within it the encodings of an edition best first.
+
+        A zip in it is read like it; what lies in archives within that one (`inside`) is not.
+        """
         try:
             archive = archives.open_zip(stream)
         except ArchiveError as error:
@@ -186,6 +213,14 @@ class BooksReader:
             for member in _in_order(archive, name):
                 inner = f"{key}/{member.filename}" if key else member.filename
                 base = posixpath.basename(member.filename)
+                if archives.promised(base) and not names.is_epub(base):
+                    nested = self._nested(archive, member, name, path, inner, tally, budget, inside)
+                    for outcome in nested:
+                        texts += 1
+                        yield outcome
+                    if budget.spent > budget.left:
+                        return
+                    continue
                 tally.record()
                 if not (names.is_text(base) or names.is_epub(base)) or names.is_legal(base):
                     yield Skipped(_kind(base))
@@ -198,6 +233,36 @@ class BooksReader:
                 tally.record()
                 book = names.book_name("", name)
                 yield self._rejected(book, name, path, key, "no_text", "")
+
+    def _nested(
+        self,
+        archive: zipfile.ZipFile,
+        member: zipfile.ZipInfo,
+        name: str,
+        path: str,
+        key: str,
+        tally: Tally,
+        budget: Budget,
+        inside: bool,
+    ) -> Iterator[Outcome]:
+        """The outcomes of an archive within a zip."""
+        place = f"{name}/{member.filename}"
+        book = names.book_name(member.filename, name)
+        try:
+            data = archives.read_member(archive, member, budget, self.settings.max_book_bytes)
+        except TooLargeError as error:
+            tally.record()
+            yield self._rejected(book, place, path, key, "too_large", str(error))
+            return
+        except ArchiveError as error:
+            tally.record()
+            yield Bad(path, key, str(error))
+            return
+        if archives.container(data[:_SNIFF]) == "zip" and not inside:
+            yield from self._zip(io.BytesIO(data), path, key, place, tally, budget, inside=True)
+        else:
+            tally.record()
+            yield self._unopened(io.BytesIO(data), path, key, place)
 
     def _zip_member(
         self,
@@ -213,6 +278,8 @@ class BooksReader:
         try:
             data = archives.read_member(archive, member, budget, self.settings.max_book_bytes)
             if names.is_epub(member.filename):
+                if archives.container(data[:_SNIFF]) != "zip":
+                    raise ArchiveError("archive: not a zip file")
                 with archives.open_zip(io.BytesIO(data)) as inner:
                     return self._epub(inner, book, place, path, key, budget)
         except TooLargeError as error:
@@ -286,8 +353,12 @@ class BooksReader:
         cleaned = clean_book(raw, settings)
         header, text = cleaned.header, cleaned.text
         number = self._number(book, cleaned)
-        if header.copyrighted and settings.copyrighted == "reject":
-            raise _Rejection("copyrighted", header.title or "")
+        claim = _CLAIM.search(text[:_FIRST_PAGE]) if cleaned.found else None
+        if settings.copyrighted == "reject":
+            if header.copyrighted:
+                raise _Rejection("copyrighted", header.title or "")
+            if claim:
+                raise _Rejection("copyrighted", " ".join(claim[0].split()))
         if not text:
             raise _Rejection("empty", "")
         if len(text) < settings.min_chars:
@@ -299,7 +370,7 @@ class BooksReader:
         self._kept.setdefault(book.edition, id_)
         licence = metadata.get("rights")
         if cleaned.found:
-            licence = CLAIMED if _CLAIM.search(text[:_FIRST_PAGE]) else PUBLIC_DOMAIN
+            licence = CLAIMED if claim else PUBLIC_DOMAIN
             licence = COPYRIGHTED if header.copyrighted else licence
         stated = metadata.get("language") or header.language
         language = language_code(stated)

@@ -27,8 +27,8 @@ class BooksSettings(Settings):
     )
     copyrighted: Literal["reject", "keep"] = Field(
         "reject",
-        description="Gutenberg's own copyrighted books: the paper speaks of books in the public"
-        " domain",
+        description="books whose header says that they are copyrighted, or whose first page claims"
+        " a copyright of 1980 or later: the paper speaks of books in the public domain",
     )
     credits: Literal["remove", "keep"] = Field(
         "remove",

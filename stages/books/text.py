@@ -12,6 +12,8 @@ from stages.books.settings import BooksSettings
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
+# `***` or `***End***` as the last line of Gutenberg's old editions.
+_END_MARK = re.compile(r"\s{0,80}\*{3,80}\s{0,4}(?:(?:the )?end\s{0,4}\*{3,80})?$", re.I)
 _PASSES = 8
 _SAMPLES, _SAMPLE_CHARS = 64, 4_096
 
@@ -52,6 +54,8 @@ def clean_book(text: str, settings: BooksSettings) -> BookText:
         if found and settings.transcriber_notes == "remove":
             lines = without_notes(lines)
         lines = _trimmed(lines)
+        while found and lines and _END_MARK.match(lines[-1]):
+            lines = _trimmed(lines[:-1])
         if lines == before:
             break
     return BookText("\n".join(lines), header, found)

@@ -5,7 +5,9 @@ Places are byte offsets in the uncompressed data, so they do not change with the
 
 from __future__ import annotations
 
+import contextlib
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
@@ -18,6 +20,48 @@ from stages.wikipedia.compression import CODECS, Codec, Compression, expand, pla
 # A frame may ask for up to 2 GiB to be decoded; encoders ask for 8 MiB, with --ultra for 128.
 _ZSTD_WINDOW_LOG = 27
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+class _Gzip:
+    """`zlib` in the shape of `bz2.BZ2Decompressor`, which gives all that was decoded before it
+    raises: `zlib` forgets what it decoded in the call that meets the damage, and a checksum comes
+    in one call with the last (of a small file: with all) lines."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(31)
+        self._error: zlib.error | None = None
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if self._error is not None:
+            raise self._error
+        data = self._zlib.unconsumed_tail + data
+        before = self._zlib.copy()
+        try:
+            out = self._zlib.decompress(data, max_length)
+        except zlib.error as error:
+            # The next call raises it.
+            self._zlib, self._error, self.needs_input = before, error, False
+            return _until_damage(before.copy(), data)
+        self.needs_input = len(out) < max_length and not self._zlib.unconsumed_tail
+        return out
+
+
+def _until_damage(decoder: zlib._Decompress, data: bytes) -> bytes:
+    """What `data`, known to be damaged, gives before the damage: byte by byte nothing is lost."""
+    out = bytearray()
+    with contextlib.suppress(zlib.error):  # the caller has it
+        for i in range(len(data)):
+            out += decoder.decompress(data[i : i + 1])
+    return bytes(out)
 
 
 class _Zstd:
@@ -47,7 +91,7 @@ class _Zstd:
 
 
 _CODECS: dict[Compression, Codec] = {
-    Compression.GZIP: CODECS[Compression.GZIP],
+    Compression.GZIP: Codec(_Gzip, CODECS[Compression.GZIP].start),
     Compression.BZIP2: CODECS[Compression.BZIP2],
     Compression.XZ: CODECS[Compression.XZ],
 }
@@ -88,7 +132,7 @@ def read_lines(
     """The lines that begin in `start <= offset < end`; of a compressed file all (if `start` is 0).
 
     `stream` must be seekable. What lies between the last sound line end and the damage of a
-    compressed file is lost with it.
+    compressed file is lost with it. A checksum comes last, so lines before a wrong one stand.
     """
     stream.seek(0)
     codec = _codec(stream.read(16))

@@ -132,7 +132,7 @@ class ContentRules:
             text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         reject = (
             quality.damaged(text)
-            or (None if s.keep_generated else quality.generated(text))
+            or (None if s.keep_generated else quality.generated(text, syntax_of(language)))
             or quality.minified(text, language)
             or quality.line_lengths(text, s.max_line_chars, s.mean_line_chars)
             or quality.alphanumeric(text, s.min_alphanumeric)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -109,10 +110,11 @@ def file_row(row: Row, path: str) -> FileRow | Bad:
         problem = "repository: not owner/name"
     if problem:
         return Bad(path, row.place, f"{problem}: {repository[:100]!r} {inside[:100]!r}")
-    mode: Any = row.values.get("mode")
-    return FileRow(
-        key, repository, inside, int_of(mode), row.values.get("symlink_target") is not None
-    )
+    given: Any = row.values.get("mode")
+    mode = int_of(given)
+    # Some exports write "" for no target, and the mode is git's own word.
+    is_link = bool(row.values.get("symlink_target")) and not (mode and stat.S_ISREG(mode))
+    return FileRow(key, repository, inside, mode, is_link)
 
 
 def content_of(row: Row, path: str) -> str | Bad | None:

@@ -94,7 +94,8 @@ def units(folders: Sequence[Folder], bundle_bytes: int) -> list[WorkUnit]:
 
 
 def is_link(base: str, path: str) -> bool:
-    """Is the file, or a folder on the way to it, a symbolic link? It may lead anywhere."""
+    """Must the file stay closed? A symbolic link (or a folder on the way to it that is one) may
+    lead anywhere; a FIFO, socket or device may have no end."""
     if files.is_remote(path):
         return False
     place = base
@@ -102,11 +103,15 @@ def is_link(base: str, path: str) -> bool:
         place = f"{place}/{part}"
         if os.path.islink(place):
             return True
-    return False
+    return not is_regular(path)
 
 
 def is_regular(path: str) -> bool:
     return files.is_remote(path) or stat.S_ISREG(os.lstat(path).st_mode)
+
+
+def _is_special(path: str) -> bool:
+    return not is_regular(path) and not os.path.islink(path)
 
 
 def blob_id(path: str, linked: bool, limit: int) -> tuple[bytes, bytes | None]:
@@ -165,4 +170,6 @@ def place_of(unit: WorkUnit, path: str) -> Inside | Bad:
         return Bad(path, 0, "path: not inside a repository")
     if problem := paths.problem(found.repository, found.path):
         return Bad(path, 0, problem)
+    if _is_special(path):
+        return Bad(path, 0, "file: neither a file nor a link")
     return found

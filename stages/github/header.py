@@ -9,6 +9,7 @@ directives. Nothing from the first line of code on is ever touched.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from stages.github.comments import Blank, Comment, Element, Line, Pinned, top
 from stages.github.licence_text import Kind
 from stages.github.syntax import Syntax
 
+_DOCSTRING = re.compile(r"(?s)\s*[rRuU]?(\"\"\"|''').*\1\s*\Z")
+_SIGNS = 2  # of a licence, where one alone may be the subject of the program
 _PASSES = 24
 _WHOLE_LICENCE = 8  # paragraphs; the longest header that only refers to a licence has six
 
@@ -70,7 +73,7 @@ def _without_boilerplate(element: Element) -> str:
     if isinstance(element, Blank | Pinned):
         return element.raw
     paragraphs = _paragraphs(element.lines)
-    drop = _dropped(paragraphs)
+    drop = _dropped(paragraphs, _DOCSTRING.match(element.raw) is not None)
     if not drop:
         return element.raw
     return _rebuilt(element, drop)
@@ -104,11 +107,32 @@ def _paragraphs(lines: Sequence[Line]) -> list[_Paragraph]:
     return found
 
 
-def _dropped(paragraphs: Sequence[_Paragraph]) -> set[int]:
+def _is_header(paragraphs: Sequence[_Paragraph], docstring: bool) -> bool:
+    """Is there enough in a comment to say that it has a licence, and not licences for a subject?
+
+    A docstring documents by its nature: a grant alone does not do there, and one line of it must
+    be a notice from its beginning.
+    """
+    kinds = [p.kind for p in paragraphs]
+    if docstring:
+        if sum(len(p.lines) for p in paragraphs) == 1:
+            return licence_text.begins_notice(paragraphs[0].lines[0])
+        if any(licence_text.begins_notice(line) for p in paragraphs for line in p.lines):
+            return True
+    elif Kind.NOTICE in kinds or Kind.GRANT in kinds:
+        return True
+    signs = 0
+    for p in paragraphs:
+        if p.kind >= Kind.HINT:
+            signs += max(1, licence_text.hints(p.lines))
+    return signs >= _SIGNS
+
+
+def _dropped(paragraphs: Sequence[_Paragraph], docstring: bool) -> set[int]:
     """Indices of the lines of words that go."""
-    grants = [i for i, p in enumerate(paragraphs) if p.kind is Kind.GRANT]
-    if not grants and all(p.kind < Kind.NOTICE for p in paragraphs):
+    if not _is_header(paragraphs, docstring):
         return set()
+    grants = [i for i, p in enumerate(paragraphs) if p.kind in (Kind.GRANT, Kind.HINT)]
     between = range(grants[0] + 1, grants[-1]) if grants else range(0)
     legal = {i for i in between if licence_text.is_legal(" ".join(paragraphs[i].lines))}
     if len(between) > _WHOLE_LICENCE and 2 * len(legal | set(grants)) > len(between):
@@ -117,7 +141,7 @@ def _dropped(paragraphs: Sequence[_Paragraph]) -> set[int]:
     for i, paragraph in enumerate(paragraphs):
         if i in legal or paragraph.kind is Kind.WEAK:
             drop.update(paragraph.indices())
-        elif paragraph.kind is Kind.GRANT:
+        elif paragraph.kind in (Kind.GRANT, Kind.HINT):
             drop.update(_from_first_legal_line(paragraph))
         elif paragraph.kind is Kind.NOTICE:
             drop.update(_notice_lines(paragraph))
@@ -125,24 +149,24 @@ def _dropped(paragraphs: Sequence[_Paragraph]) -> set[int]:
 
 
 def _from_first_legal_line(paragraph: _Paragraph) -> Sequence[int]:
-    """All lines of a grant, but for whole sentences about the code before it."""
-    for i, line in enumerate(paragraph.lines):
-        legal = licence_text.is_notice(line) or licence_text.is_grant(line)
-        if legal or licence_text.is_weak(line):
-            sentence_before = i > 0 and paragraph.lines[i - 1][-1:] in ".:!?"
-            return paragraph.indices()[i:] if sentence_before else paragraph.indices()
-    return paragraph.indices()
+    """The lines of a grant from the one with which its first legal sentence begins."""
+    lines = paragraph.lines
+    first = licence_text.first_legal(lines)
+    while first > 0 and lines[first][:1].islower() and lines[first - 1][-1:] not in ".:!?":
+        first -= 1
+    return paragraph.indices()[first:]
 
 
 def _notice_lines(paragraph: _Paragraph) -> list[int]:
     """The lines that claim a copyright, their continuations, and weak lines beside them."""
     drop: list[int] = []
     going_on = False
-    for i, line in zip(paragraph.indices(), paragraph.lines, strict=True):
+    following = [*paragraph.lines[1:], ""]
+    for i, line, after in zip(paragraph.indices(), paragraph.lines, following, strict=True):
         notice = licence_text.is_notice(line)
         if notice or going_on or licence_text.is_weak(line):
             drop.append(i)
-        going_on = (notice or going_on) and licence_text.goes_on(line)
+        going_on = (notice or going_on) and licence_text.goes_on(line, after)
     return drop
 
 

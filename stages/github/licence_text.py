@@ -2,6 +2,8 @@
 
 Judged by the phrases of the licences in use and of the sentences by which files refer to them.
 A word alone (`license`, `copyright`, `MIT`) is never enough: programs speak about licences too.
+Phrases that no program's documentation has (`Permission is hereby granted`) prove a licence; the
+others are hints, and need a second sign in the same comment.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ class Kind(IntEnum):
     """What a paragraph is, from harmless to legal.
 
     TEXT: about the code. WEAK: author, date, version, address: goes only along with legal text.
-    NOTICE: lines that claim a copyright. GRANT: a licence, or a reference to one.
+    HINT: speaks like a licence, or of one. NOTICE: lines that claim a copyright. GRANT: a licence,
+    or a reference to one.
     """
 
     TEXT = 0
     WEAK = 1
-    NOTICE = 2
-    GRANT = 3
+    HINT = 2
+    NOTICE = 3
+    GRANT = 4
 
 
 _NAMES = (
@@ -29,7 +33,7 @@ _NAMES = (
     r"|cc[ -]by\S*|cc0|mozilla|eclipse|creative commons|ms-pl|postgresql|ruby|perl|public domain)"
 )
 
-_GRANT = re.compile(
+_HINT = re.compile(
     r"""(?xi)
     spdx-license | @licen[sc]e\b | ^:?licen[sc]e\s*: | __license__
     | (?: ^ | [^\w\s'"]\s* | \b(?:is|are|be|been|was|and|also|both|code|software|file|or)\s+ )
@@ -85,11 +89,59 @@ _GRANT = re.compile(
     | \b(?:license|copying|copyright)\.(?:txt|md|rst|html)\b
     """
 )
+# Sentences that are licences or refer to one, whatever stands around them.
+_GRANT = re.compile(
+    rf"""(?xi)
+    \bpermission\s+is\s+hereby\s+granted | \bpermission\s+to\s+use,\s*copy
+    | \bpermission\s+is\s+granted\s+to\s+(?:anyone|copy|make|use|distribute|any\s+person)\b
+    | (?: ^ | [^\w\s'"]\s* | \b(?:is|and|also|code|software|file)\s+ )
+      (?:(?:dual|multi|tri)[\s-]*)? licen[sc]ed \s+ (?:to|by|under|for\s+use)\b .{{0,90}}?
+      (?: \blicen[sc]es?\b | \b{_NAMES}(?:v?\d|\b) | \bcontributor )
+    | \b(?:released|(?:re)?distributed|available|provided|published|covered|is|redistribute
+        |permitted|contributed|placed|used?|copied) \b .{{0,60}}?
+      (?: \bunder | \bgoverned\s+by | \bsubject\s+to )\b .{{0,60}}?
+      (?: \b{_NAMES}(?:v?\d|\b).{{0,30}}?\blicen[sc] | \b[al]?gpl(?:v?\d|\b)
+        | \bcreative\s+commons\b | \bsame\s+(?:terms|licen[sc]e)\s+as\s+(?:perl|ruby|python|lua)
+        | \bwtfpl\b)
+    | \bredistributions?\s+(?:and\s+use\s+)?(?:of|in)\s+(?:source|binary)\b
+    | \b(?:this|the)\s+(?:\w+\s+)?(?:software|file|program|library|code|work|package|script)\s+
+      (?: is\s+free\s+(?:software\b|and\s+unencumb)
+      | is\s+(?:hereby\s+)?(?:placed\s+|released\s+)?in(?:to)?\s+the\s+public\s+domain\s*(?:$|[.,;])
+      | (?:is|are)\s+provided\s.{{0,60}}["'`]?as[ -]is\b
+      | (?:is|are)\s+(?:licen[sc]ed|subject\s+to\s+the\s+(?:terms|licen|\w+\s+licen)))
+    | \b(?:released|placed|dedicated)\s+(?:in)?to\s+the\s+public\s+domain\b
+    | \bprovided\s+(?:by\s.{{0,60}})?["'`]as[ -]is["'`]
+    | \bwithout\s+(?:any\s+)?(?:express\s.{{0,30}})?warrant(?:y|ies)
+      (?:\s+of\s+any\s+kind|\s+or\s+cond|;)
+    | \bin\s+no\s+event\s+(?:shall|will)\b.{{0,90}}\bliable\b
+    | \b(?:under|of|by)\s+the\s.{{0,30}}\bgnu\s+(?:\w+\s+){{0,2}}public\s+licen
+    | \bsource\s+code\s+form\s+is\s+subject\s+to | \bunless\s+required\s+by\s+applicable\s+law
+    | \buse\s+of\s+this\s+(?:source|software|file|code)\b.{{0,40}}\b(?:governed|subject)\b
+    | \byou\s+(?:may|can|should)\s+(?:obtain|have\s+received)\s+a\s+copy\s+of\s+(?:the|this)\b
+      .{{0,40}}\blicen[sc]e
+    | (?: ^ | [.;|]\s+ ) for\s+(?:the\s+)?(?:\w+\s+){{0,2}}?
+      (?:licen[sc](?:e|ing)|copyright)\b.{{0,60}}\b(?:see|view)\b
+    | (?: ^ | [.;,|)-]\s* ) (?:the\s+)?{_NAMES}(?:[\s-]+(?:style|v?[\d.]+|\d-clause))?[\s-]+
+      licen[sc]ed?\b\s*(?:\({_NAMES}\)\s*)?(?:$|[.;:|,-])
+    | \bapache\s+licen[sc]e,?\s+version\s+2 | \bboost\s+software\s+licen[sc]e\s*[,-]\s*version
+    | \bdo\s+what\s+the\s+f
+    """
+)
+# The same, by the beginning of a line.
+_GRANT_LINE = re.compile(
+    rf"(?i)^(?:spdx-licen[sc]e-identifier:\s*\S|@licen[sc]e\b|__license__\s*="
+    rf"|[:@]?licen[sc]e\s*:\s*(?:the\s+)?(?:\w+\s+)?[\"'(]*(?:{_NAMES}(?:v?\d|\b)|public\b|see\b|https?:)"
+    rf"|(?:the\s+)?{_NAMES}(?:[\s-]+(?:style|v?[\d.]+|\d-clause))?[\s-]+licen[sc]ed?\W*$)"
+)
 # Case tells the file names LICENSE and COPYING from the words.
 _LICENCE_FILE = re.compile(r"\b[Ss]ee\b.{0,60}\b(?:LICEN[SC]ES?|COPYING|COPYRIGHT|NOTICE)\b")
 _SHORT_NAME = re.compile(
     rf"(?i)\b{_NAMES}(?:[\s-]+(?:style|like|v?[\d.]+|software|new|\d-clause))*[\s-]+"
     rf"licen[sc]e[ds]?\b|\blicen[sc]e[ds]?\b\W{{0,3}}(?:\w+\s+){{0,2}}{_NAMES}\b"
+)
+_GRANT_FILE = re.compile(
+    r"(?:^|[.;,|]\s+)(?:[Pp]lease\s+)?[Ss]ee\s+(?:\w+\s+){0,4}[\"'`<(]*"
+    r"(?:\S{0,60}/)?(?:LICEN[SC]ES?|COPYING|COPYRIGHT|NOTICE)\b"
 )
 _SHORT_WORDS = 10
 _NOTICE = re.compile(
@@ -105,7 +157,19 @@ _NOTICE = re.compile(
 )
 # A name after `Copyright`, told by its capital: `Copyright The Authors`, not `copyright checks`.
 _NOTICE_NAME = re.compile(r"^(?:Copyright|COPYRIGHT)\s+(?:the\s+)?[A-Z][\w.&]*(?!\w*:)")
-_GOES_ON = re.compile(r"(?i)(?:,|&|\band|\bby|\d{4}-?|\(c\))$")
+# In lower case amid a line `copyright 2020` is a noun of a sentence, unless the sign follows.
+_NOUN = re.compile(r"copyright(?!\s*(?:\(\s*c|\\\(co|©|&copy))")
+_GOES_ON = re.compile(r"(?i)(?:,|&|\band|\bby|\d{4}\s*-|\(c\))$")
+_ENDS_IN_YEAR = re.compile(r"\b(?:19|20)\d\d$")
+# A holder on a line of its own, after the year: all words with capitals, and more than one of them.
+_HOLDER = re.compile(
+    r"(?:[Tt]he\s+|[Bb]y\s+)?(?:[A-Z][\w.'&-]*,?\s+)(?:(?:[A-Z][\w.'&-]*|of|and|the|&|de|van|von),?\s*)"
+    r"{1,6}(?:[<(].{1,80})?"
+)
+_NOTICE_START = re.compile(
+    r"(?i)(?:parts|portions|some)?\s*[:@(]?\s*(?:copyright|c\s*\)|©|spdx-file)"
+)
+_RIGHTS = re.compile(r"(?i)all\s+rights\b|(?:19|20)\d\d\b")
 _WEAK = re.compile(
     r"""(?xi)
     (?:[:@\\]|%%)? (?:(?:original\s+|main\s+|lead\s+|co-?)?authors?|maintainers?|contributors?
@@ -152,6 +216,7 @@ _GRANT_WORDS = (
     *("source code form", "endorse", "patent", "secret", "confidential", "proprietary", "rights"),
     *("unpublished", "required by", "govern", "unencumb", "in no ", "what the f", "conclusions"),
 )
+_SENTENCE = re.compile(r"(?<=[.;:!?])\s+")
 _FOLD = re.compile(r"\s+")
 _JUDGED_CHARS = 8_000
 
@@ -159,27 +224,82 @@ _JUDGED_CHARS = 8_000
 def is_notice(line: str) -> bool:
     """Does this line claim a copyright?"""
     line = line[:_JUDGED_CHARS]
-    return bool(_NOTICE.search(line) or _NOTICE_NAME.match(line))
+    found = _NOTICE.search(line)
+    if found and found.start() > 0 and _NOUN.match(line, found.start()):
+        return False
+    return bool(found or _NOTICE_NAME.match(line))
 
 
-def goes_on(line: str) -> bool:
-    """Does a notice continue in the line after this one?"""
-    return bool(_GOES_ON.search(line[-40:]))
+def begins_notice(line: str) -> bool:
+    """Does this line claim a copyright from its first word on?"""
+    return _NOTICE_START.match(line) is not None and is_notice(line)
+
+
+def goes_on(line: str, following: str) -> bool:
+    """Does a notice that ends with `line` continue in the line after it?"""
+    if _GOES_ON.search(line[-40:]):
+        return True
+    if not _ENDS_IN_YEAR.search(line[-40:]):
+        return False
+    return bool(_RIGHTS.match(following)) or (
+        len(following) <= 120 and _HOLDER.fullmatch(following) is not None
+    )
 
 
 def is_weak(line: str) -> bool:
     return len(line) <= 300 and _WEAK.fullmatch(line) is not None
 
 
-def is_grant(text: str) -> bool:
-    """Does this text grant a licence, or say where to find it?"""
-    text = _FOLD.sub(" ", text[:_JUDGED_CHARS]).strip()
-    folded = text.lower()
-    if not any(word in folded for word in _GRANT_WORDS):
+def is_grant(lines: Sequence[str]) -> bool:
+    """Does this paragraph grant a licence, or say where to find it, beyond doubt?"""
+    text = _judged(lines)
+    if not _may_grant(text):
         return False
-    if _GRANT.search(text) or _LICENCE_FILE.search(text):
-        return True
-    return len(text.split(" ")) <= _SHORT_WORDS and _SHORT_NAME.search(text) is not None
+    return bool(
+        _GRANT.search(text)
+        or _GRANT_FILE.search(text)
+        or any(_GRANT_LINE.match(line) for line in lines)
+    )
+
+
+def hints(lines: Sequence[str]) -> int:
+    """Number of sentences of a paragraph that speak like a licence, or of one."""
+    text = _judged(lines)
+    if not _may_grant(text):
+        return 0
+    if len(text.split(" ")) <= _SHORT_WORDS and _SHORT_NAME.search(text):
+        return 1
+    sentences = sum(_hint(sentence) is not None for sentence in _SENTENCE.split(text))
+    return sentences or int(_hint(text) is not None)
+
+
+def first_legal(lines: Sequence[str]) -> int:
+    """Index of the line with which the legal part of a paragraph begins; 0 if that is not clear."""
+    for i, line in enumerate(lines):
+        if is_notice(line) or is_weak(line) or _speaks([line]):
+            return i
+        # A phrase may begin at the end of a line.
+        pair = lines[i : i + 2]
+        if len(pair) == 2 and _speaks(pair) and not _speaks(pair[1:]):
+            return i
+    return 0
+
+
+def _speaks(lines: Sequence[str]) -> bool:
+    return hints(lines) > 0 or is_grant(lines)
+
+
+def _hint(text: str) -> re.Match[str] | None:
+    return _HINT.search(text) or _LICENCE_FILE.search(text)
+
+
+def _judged(lines: Sequence[str]) -> str:
+    return _FOLD.sub(" ", " ".join(lines)[:_JUDGED_CHARS]).strip()
+
+
+def _may_grant(text: str) -> bool:
+    folded = text.lower()
+    return any(word in folded for word in _GRANT_WORDS)
 
 
 def is_legal(text: str) -> bool:
@@ -190,8 +310,10 @@ def is_legal(text: str) -> bool:
 
 def kind_of(lines: Sequence[str]) -> Kind:
     """Judges a paragraph of a comment, given as lines without comment marks."""
-    if is_grant(" ".join(lines)):
+    if is_grant(lines):
         return Kind.GRANT
     if any(is_notice(line) for line in lines):
-        return Kind.NOTICE
-    return Kind.WEAK if all(is_weak(line) for line in lines) else Kind.TEXT
+        return Kind.GRANT if hints(lines) else Kind.NOTICE
+    if all(is_weak(line) for line in lines):
+        return Kind.WEAK
+    return Kind.HINT if hints(lines) else Kind.TEXT

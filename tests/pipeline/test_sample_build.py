@@ -224,7 +224,14 @@ def test_the_key_counts_what_the_info_says(info: SampleInfo, key: Key) -> None:
 
 def test_records_named_in_the_key_lie_at_their_place(info: SampleInfo, key: Key) -> None:
     lacking = {"missing header"}
-    placed = [t for t in key.traps if t.offset is not None and t.url and t.kind not in lacking]
+    placed = [
+        t
+        for t in key.traps
+        if t.file.startswith("commoncrawl/")
+        and t.offset is not None
+        and t.url
+        and t.kind not in lacking
+    ]
     assert len(placed) > 80
     for trap in placed:
         assert trap.url is not None
@@ -306,11 +313,11 @@ def test_damaged_dumps_are_damaged(info: SampleInfo, key: Key) -> None:
     (trap,) = _of(key, "truncated bz2")
     with pytest.raises((EOFError, ValueError)):
         bz2.decompress((info.root / trap.file).read_bytes())
-    (trap,) = _of(key, "truncated XML")
+    (trap,) = (t for t in _of(key, "truncated XML") if t.file.startswith("wikipedia/"))
     with pytest.raises(etree.XMLSyntaxError):
         etree.fromstring((info.root / trap.file).read_bytes())
     for kind in ("entity bomb", "external entity"):
-        (trap,) = _of(key, kind)
+        (trap,) = (t for t in _of(key, kind) if t.file.startswith("wikipedia/"))
         assert b"<!ENTITY" in (info.root / trap.file).read_bytes()
 
 

@@ -132,6 +132,28 @@ def test_credits_go_and_can_stay(credit: str) -> None:
     assert cleaned(text, credits="keep") == f"{credit}\n\n{BODY}"
 
 
+@pytest.mark.parametrize("gap", ["\n", "\n\n\n"])
+def test_the_author_s_line_goes_with_the_project_s_title_line(gap: str) -> None:
+    title = f"     The Project Gutenberg Etext of The Wide Sea{gap}          by A. Sailor\n\n"
+    text = f"{STARTS[6]}\n\n{title}Contents\n\n{BODY}\n\n{ENDS[6]}"
+    assert cleaned(text) == f"Contents\n\n{BODY}"
+    own = f"THE WIDE SEA\n\nby A. Sailor\n\n{BODY}"
+    assert cleaned(f"{STARTS[6]}\n\n{own}\n\n{ENDS[6]}") == own
+
+
+def test_the_title_of_a_line_that_goes_is_kept_as_metadata() -> None:
+    line = "The Project Gutenberg Etext of The Wide Sea"
+    text = f"**{line}**\n\nlegal\n{STARTS[6]}\n\n{line}\n\nby A. Sailor\n\n{BODY}"
+    assert clean_book(text, BooksSettings()).header.title == "The Wide Sea"
+
+
+@pytest.mark.parametrize("mark", ["***End***", "***", "   ***", "*** THE END ***", "***\n\n***"])
+def test_asterisks_at_the_very_end_go_from_gutenberg_s_books_only(mark: str) -> None:
+    assert cleaned(f"{STARTS[6]}\n\n{BODY}\n\n{mark}\n\n\n{ENDS[6]}") == BODY
+    assert cleaned(f"{STARTS[6]}\n\n{mark}\n\n{BODY}\n\n* * *").endswith("* * *")
+    assert cleaned(f"{BODY}\n\n{mark}").endswith(mark)
+
+
 def test_the_title_page_is_no_credit() -> None:
     page = "THE PLAY\n\nEdited by A. Scholar\n\nTranslated by B. Friend\n\nLondon\n\n"
     assert cleaned(f"{STARTS[0]}\n\n{page}{BODY}\n\n{ENDS[0]}") == page + BODY

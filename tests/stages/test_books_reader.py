@@ -90,10 +90,15 @@ def test_copyrighted_books_are_rejected_or_kept() -> None:
 
 def test_a_new_copyright_on_the_first_page_is_no_public_domain() -> None:
     """As in Gutenberg's first Peter Pan, whose header does not say so."""
-    claimed = gutenberg(f"Our edition is claimed as copyright (c)1991.\n\n{LONG}")
-    assert [d.license for d in documents(read(claimed.encode(), "16/16.txt"))] == [
-        "Project Gutenberg License"
-    ]
+    notice = "Whoever sells this text should know that\nthe edition is under copyright (c)1991."
+    claimed = gutenberg(f"{notice} No library of\ntexts may hold it.\n\n{LONG}").encode()
+    (rejected,) = read(claimed, "16/16.txt")
+    assert isinstance(rejected, Rejected)
+    assert (rejected.reason, rejected.detail) == ("copyrighted", "copyright (c)1991")
+    kept = documents(read(claimed, "16/16.txt", copyrighted="keep"))
+    assert [d.license for d in kept] == ["Project Gutenberg License"]
+    elsewhere = documents(read(f"{notice}\n\n{LONG}".encode(), "16/16.txt"))
+    assert [d.license for d in elsewhere] == [None]  # no book of Gutenberg's
     old = gutenberg(f"Copyright, 1909, by HARPER\n\n{LONG}")
     (book,) = documents(read(old.encode(), "16/16.txt"))
     assert book.license and book.license.startswith("Public domain")
@@ -378,6 +383,77 @@ def test_tars_of_texts_epubs_and_zips(mode: str) -> None:
     assert [d.text for d in documents(found)] == [prose("a"), prose("b"), prose("c")]
     assert documents(found)[2].origin == "/in/books3.tar.x#books3/c.zip/c.txt"
     assert [o.kind for o in found if isinstance(o, Skipped)] == ["file: jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("a.epub", b"\0" * 100 + epub({"a.xhtml": xhtml(LONG)})[100:], "zip"),
+        ("a.epub", b"", "zip"),
+        ("a.EPUB", b"<html>404", "zip"),
+        ("a.zip", b"", "zip"),
+        ("a.tar", b"hello", "tar"),
+        ("a.tar.gz", b"hello", "gzip"),
+        ("a.tar.gz", gzip.compress(b"hello"), "tar"),
+        ("a.tgz", gzip.compress(LONG.encode()), "tar"),
+        ("a.txt.gz", LONG.encode(), "gzip"),
+        ("a.txt.bz2", b"", "bzip2"),
+        ("a.tar.xz", b"<html>", "xz"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_promises_is_a_bad_record(
+    name: str, data: bytes, kind: str
+) -> None:
+    assert read(data, name) == [Bad(f"/in/{name}", 0, f"archive: not a {kind} file")]
+    inside = read(tarred([(name, data)]), "b.tar")
+    if not name.endswith("gz") or not data.startswith(b"\x1f\x8b"):
+        assert inside == [Bad("/in/b.tar", name, f"archive: not a {kind} file")]
+        member = read(zipped({name: data, "b.txt": LONG}), "b.zip")
+        assert len(documents(member)) == 1 and errors(member) == ["archive"]
+
+
+def test_a_name_may_promise_another_container_than_the_file_is() -> None:
+    assert documents(read(tarred([("a.txt", LONG.encode())]), "a.tar.gz"))
+    assert documents(read(zipped({"a.txt": LONG}), "a.tar"))
+    assert documents(read(gzip.compress(LONG.encode()), "a.txt"))
+    assert documents(read(b"PK was his name. " + LONG.encode(), "a.txt"))
+    packed = [o for o in read(gzip.compress(b"<svg>"), "a.svgz") if isinstance(o, Skipped)]
+    assert [o.kind for o in packed] == ["file: svgz"]
+
+
+def test_a_zip_in_a_zip_is_read_a_deeper_one_rejected() -> None:
+    deep = zipped({"c.txt": prose("c")})
+    inner = zipped({"b.txt": prose("b"), "deep.zip": deep})
+    found = read(zipped({"a.txt": prose("a"), "in.zip": inner, "d.tar.gz": tarred([], "w:gz")}))
+    assert [d.text for d in documents(found)] == [prose("a"), prose("b")]
+    assert documents(found)[1].origin == "/in/a.zip#in.zip/b.txt"
+    nested = [o for o in found if isinstance(o, Rejected)]
+    assert [(o.reason, o.origin) for o in nested] == [
+        ("nested", "/in/a.zip#in.zip/deep.zip"),
+        ("nested", "/in/a.zip#d.tar.gz"),
+    ]
+    assert len(found) == 4
+    assert reasons(read(tarred([("b.tgz", tarred([], "w:gz"))]), "a.tar")) == ["nested"]
+
+
+def test_encodings_in_zips_of_a_zip_are_one_edition() -> None:
+    text = gutenberg(LONG)
+    inner = {code: zipped({f"77{code}.txt": text}) for code in ("", "-8", "-0")}
+    found = read(zipped({f"77{code}.zip": data for code, data in inner.items()}))
+    assert [d.origin for d in documents(found)] == ["/in/a.zip#77-0.zip/77-0.txt"]
+    assert reasons(found) == ["other_encoding"] * 2
+
+
+def test_zips_in_a_zip_share_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_FREE_BYTES", 1 << 20)
+    inner = zipped({f"{i}.txt": b"boom " * 200_000 for i in range(9)})
+    found = read(zipped({"in.zip": inner, "later.txt": LONG}), max_expansion=2)
+    assert errors(found) == ["bomb"] and "later.txt" not in str(documents(found))
+    big = zipped({"in.zip": zipped({"a.txt": LONG})})
+    assert reasons(read(big, max_book_bytes=50)) == ["too_large"]
+    locked = bytearray(zipped({"in.zip": b"x"}))
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    assert errors(read(bytes(locked))) == ["encrypted"]
 
 
 def test_any_stretches_of_a_tar_give_every_book_once() -> None:

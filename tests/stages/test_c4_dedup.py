@@ -75,6 +75,15 @@ def test_dclm_the_url_decides_before_the_page_is_cleaned(tmp_path: Path) -> None
     assert [row["id"] for row in read_rows(tmp_path / "out")] == ["newest"]
 
 
+def test_dclm_within_page_dedup_is_a_setting(tmp_path: Path) -> None:
+    """A refrain stays once in a page, as the published dataset has it, or as often as written."""
+    refrain = [LINES[0], LINES[1], LINES[0], LINES[2], LINES[0]]
+    pages = [[page("song", refrain)]]
+    assert line_dedup(tmp_path / "once", pages) == {"song": "\n".join(LINES[:3])}
+    kept = line_dedup(tmp_path / "all", pages, within_page=False)
+    assert kept == {"song": "\n".join(refrain)}
+
+
 def test_pages_that_are_too_long_do_not_take_the_place_of_older_ones(tmp_path: Path) -> None:
     old, new = "2019-04-01T00:00:00Z", "2019-04-02T00:00:00Z"
     url = "https://a.example/x"

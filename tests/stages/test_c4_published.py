@@ -166,6 +166,31 @@ def test_a_cut_or_broken_file_gives_its_sound_lines_and_one_bad_record(pack: obj
     assert errors(read(bytes(broken)))
 
 
+@pytest.mark.parametrize("rows", [500, 30_000])
+def test_a_wrong_checksum_takes_no_sound_line(rows: int) -> None:
+    """`zlib` forgets what it decoded in the call that meets the damage: of a small file all."""
+    data = b"".join(line(f"Page {i}.") + b"\n" for i in range(rows))
+    packed = gzip.compress(data, 1)
+    for trailer in (b"\0" * 8, packed[-8:-4] + b"\0" * 4):
+        outcomes = read(packed[:-8] + trailer)
+        assert len(texts(outcomes)) == rows
+        assert texts(outcomes)[-1] == f"Page {rows - 1}."
+        (found,) = errors(outcomes)
+        assert found.startswith("compression: ")
+        assert isinstance(outcomes[-1], Bad) and outcomes[-1].offset == len(data)
+
+
+def test_lines_before_damage_in_a_small_gzip_stand() -> None:
+    rows = [line(f"{i} " + "".join(chr(33 + i * j % 90) for j in range(600))) for i in range(90)]
+    packed = bytearray(gzip.compress(b"\n".join(rows)))
+    middle = len(packed) // 2
+    packed[middle : middle + 40] = b"\xff" * 40
+    sound = texts(read(bytes(packed)))
+    expected = texts(read(b"\n".join(rows)))
+    assert len(sound) > 20
+    assert sound[:20] == expected[:20]
+
+
 def test_a_hostile_zstd_window_is_refused() -> None:
     header = b"\x28\xb5\x2f\xfd" + bytes([0x00, 0xA8]) + b"\x01\x00\x00"  # window of 2 GiB
     assert [e.split(":")[0] for e in errors(read(header + b"\0" * 30))] == ["compression"]

@@ -306,11 +306,77 @@ def test_nothing_from_the_first_line_of_code_on_is_touched(name: str, text: str)
         "Author: Jane Doe",
         "The data is published by the city on a web page.",
         "Copies the right column.",
+        "Explains the permission to use the camera.",
+        "Permission is granted by the admin.",
+        "Redistribute them evenly over the shards.",
+        "Unit tests of the SPDX-License-Identifier parser.",
+        "Get the copyright 2020 holders of a repo.",
+        "This function is liable for any leak.",
+        "Sends a frame; in no event is called twice.",
+        "Works under terms of the license agreement. @param x",
+        "See the license page for the layout of this component.",
+        "Data is in the public domain datasets folder",
+        "Compute damages under no warranty of merchantability tests",
+        "The file is published under a temporary name (see license.py).",
     ],
 )
 def test_comments_that_speak_about_licences_stay(words: str) -> None:
-    for name, text in (("a.py", f"# {words}\nimport os\n"), ("a.js", f"/* {words} */\nf();\n")):
+    for name, text in (
+        ("a.py", f"# {words}\nimport os\n"),
+        ("a.js", f"/* {words} */\nf();\n"),
+        ("a.js", f"/** {words} */\nf();\n"),
+        ("a.py", f'"""{words}"""\nimport os\n'),
+        ("a.py", f'"""Summary.\n\n{words}\n"""\nimport os\n'),
+    ):
         assert clean(text, name) == text
+
+
+def test_a_hint_goes_with_a_second_sign() -> None:
+    hint = "See the license for details."
+    assert clean(f"# {hint}\nx = 1\n", "a.py") == f"# {hint}\nx = 1\n"
+    assert clean(f"# Copyright 2001 Jane Doe\n# {hint}\nx = 1\n", "a.py") == "x = 1\n"
+    assert clean(f"# {hint}\n# It comes without warranty.\nx = 1\n", "a.py") == "x = 1\n"
+
+
+def test_a_grant_alone_in_a_docstring_is_documentation() -> None:
+    one = '"""Released under the MIT license."""\nx = 1\n'
+    assert clean(one, "a.py") == one
+    assert clean(one.replace('"""', "/* ", 1).replace('"""', " */"), "a.js") == "x = 1\n"
+    assert clean('"""Copyright (c) 2001 Jane Doe"""\nx = 1\n', "a.py") == "x = 1\n"
+    text = '"""Keeps (c) 2001 out of footers."""\nx = 1\n'
+    assert clean(text, "a.py") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        ("a.py", "# Copyright 2020\n# Parses it.\nx\n", "# Parses it.\nx\n"),
+        ("a.c", "/* (C) 2001-2020\n * Reads bars.\n */\nx\n", "/*\n * Reads bars.\n */\nx\n"),
+        ("a.sql", "-- Copyright Foo, 2020\n-- Users table\nx\n", "-- Users table\nx\n"),
+        ("a.py", '"""(c) Foo 2020\nParses it.\n"""\nx\n', '"""\nParses it.\n"""\nx\n'),
+        ("a.py", "# Copyright 2020\n# Jane Doe <j@example.org>\nx\n", "x\n"),
+        ("a.py", "# Copyright 2020\n# All rights are with Jane.\nx\n", "x\n"),
+        ("a.py", "# Copyright 2001,\n# 2005 the makers of it\nx\n", "x\n"),
+        ("a.py", "# Copyright 2001-\n# 2005 the makers of it\nx\n", "x\n"),
+    ],
+)
+def test_a_year_at_the_end_of_a_notice_takes_no_documentation_along(
+    name: str, text: str, kept: str
+) -> None:
+    assert clean(text, name) == kept
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        (("Trees that balance", "Copyright 2001 Jane Doe", "MIT Licensed"), 1),
+        (("Trees: a reader", "Released under the MIT license."), 1),
+        (("Trees: a reader", "This code is", "distributed under the MIT license."), 1),
+        (("The trees of this file are", "released under the MIT license."), 0),
+    ],
+)
+def test_titles_before_a_grant_in_its_paragraph_stay(lines: tuple[str, ...], kept: int) -> None:
+    assert clean(commented("#", lines) + "x\n", "a.py") == commented("#", lines[:kept]) + "x\n"
 
 
 def test_documentation_beside_a_licence_stays() -> None:
@@ -380,6 +446,7 @@ _NAMES = [
 _PIECES = st.sampled_from(
     [
         *("Copyright 2001 Jane Doe", "Licensed under the MIT license", "All rights reserved."),
+        *("See the license for details.", "Copyright 2020\n# Jane Doe", "Redistribute them"),
         *("Author: Jane", "text", "@flow", "https://example.org", "MIT License", "x = 1;"),
         *("\n", "\n\n", " ", "\r\n", "# ", "// ", "/* ", " */", "/**", "* ", "-- ", "--[[", "]]"),
         *(

@@ -112,6 +112,19 @@ def test_what_has_no_licence_no_file_or_is_a_link(tmp_path: Path) -> None:
     }
 
 
+def test_an_empty_link_target_or_one_of_a_regular_file_is_no_link(tmp_path: Path) -> None:
+    export = Export()
+    plain = [
+        export.add("a/b", "a.py", code(1), mode=None, symlink_target=""),
+        export.add("a/b", "b.py", code(2), mode=33188, symlink_target=""),
+        export.add("a/b", "c.py", code(3), mode=33188, symlink_target="a.py"),
+    ]
+    link = export.add("a/b", "d.py", code(4), mode=None, symlink_target="a.py")
+    result = run(step(export.write(tmp_path / "in"), tmp_path / "out"))
+    assert {d["id"] for d in result.documents} == {f"github/{key}" for key in plain}
+    assert result.reasons() == {link: "symlink"}
+
+
 def test_a_repository_with_two_licences_needs_both(tmp_path: Path) -> None:
     export = Export()
     export.license("a/b", "mit")
@@ -538,6 +551,18 @@ def test_links_of_a_folder_are_not_followed(tmp_path: Path) -> None:
     assert [d["title"] for d in result.documents] == ["a.py"]
     assert {r["reason"] for r in result.rejected} == {"symlink", "license_text"}
     assert len(result.rejected) >= 3
+
+
+def test_fifos_of_a_folder_are_not_opened(tmp_path: Path) -> None:
+    # Opening one would wait for a writer for ever.
+    root = tree(tmp_path / "in", {"a/b/LICENSE": MIT, "a/b/a.py": CODE})
+    pipes = [root / "a/b/COPYING", root / "a/b/pipe.py"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    result = run(step(root, tmp_path / "out", format="folder"))
+    assert [d["title"] for d in result.documents] == ["a.py"]
+    error = "file: neither a file nor a link"
+    assert [(b["file"], b["error"]) for b in result.bad] == [(str(p), error) for p in pipes]
 
 
 def test_a_folder_must_be_one(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_all_outcomes_of_bundled_files_are_written_and_balance(tmp_path: Path) -
 
 def test_a_record_dropped_between_parser_and_outcome_shows(tmp_path: Path) -> None:
     raw(tmp_path, a="a1\tone\n!drop\n")
-    with pytest.raises(RuntimeError, match="^2 records found, but 1 accounted for$"):
+    with pytest.raises(RuntimeError, match=r"^2 records found, but 1 accounted for$"):
         process(source(tmp_path))
 
 
