@@ -1,4 +1,4 @@
-"""`python -m benchmarks.latex_differential [TAR...]`: this project's LaTeX against regular expressions.
+"""`python -m benchmarks.latex_differential [TAR...]`: LaTeX read, against regular expressions.
 
 The common cleaner is a handful of regular expressions. Here its rules are written down anew and run
 beside `stages.arxiv` on the same submissions. Each row counts one kind of difference: papers in
@@ -9,11 +9,9 @@ this project's reading of it.
 from __future__ import annotations
 
 import argparse
-import io
 import re
 import sys
-import tarfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +52,7 @@ _WORDS = re.compile(r"[^\W\d_]{3,}")
 
 KINDS = {
     "encoding": "paper lost: a file that is not UTF-8",
-    "escape": "paper lost: a macro whose value re.sub takes for an escape",
+    "escape": "paper lost: a macro whose value is not ASCII",
     "empty": "paper lost: no section heading that the expression knows",
     "early": "first section taken from a comment",
     "eaten": "character before a comment eaten",
@@ -127,6 +125,9 @@ def clean(files: dict[str, bytes]) -> Cleaned:
             result.cut += text[end.start() :]
             text = text[: end.start()]
         for macro, value in macros.items():
+            value = value.encode("unicode-escape").decode(
+                "ascii"
+            )  # é becomes \\xe9, no escape of re
             try:
                 text = re.sub(rf"({re.escape(macro)})([^a-zA-Z0-9])", rf"{value}\2", text)
             except (re.error, IndexError):
@@ -145,7 +146,7 @@ def compare(files: dict[str, bytes], ours: Paper, counts: Counts) -> None:
     theirs = clean(files)
     counts.theirs += len(theirs.text)
     tree = Tree(files)
-    sources = {n: tree.text(n) for n in ours.meta["read"] if n.endswith(".tex")}
+    sources = {n: tree.text(n) for n in ours.files if n.endswith(".tex")}
     if theirs.lost:
         counts.add(theirs.lost, 1)
         return

@@ -11,6 +11,7 @@ from random import Random
 
 from pipeline.sample import (
     archives,
+    arxiv,
     books,
     c4,
     content_traps,
@@ -35,7 +36,7 @@ DOCSTRING_BYTES = 1_900_000
 DOCSTRING_WIKI_BYTES = 450_000
 
 # Sources with a module of their own; CommonCrawl and Wikipedia share pages and are made here.
-SOURCES = (books, c4, github, stackexchange)
+SOURCES = (arxiv, books, c4, github, stackexchange)
 
 WET_FILES = 4
 WARC_FILES = 2

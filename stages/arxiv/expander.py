@@ -137,6 +137,8 @@ class Expander:
         source = self.stack.pop()
         if source.style or source.preamble:
             self.out.hold -= 1
+        if source.preamble:
+            self.missing.add(source.file)  # a part whose document never began
 
     def stop(self) -> None:
         """The end of the document: nothing further is read."""

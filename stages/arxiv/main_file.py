@@ -20,6 +20,7 @@ _CLASS = re.compile(
     r"\\document(?:class|style)\s*(?:\[[^\]]{0,2000}\]\s*)?(?:%[^\n]*\n\s*)?\{([^}]{0,100})\}"
 )
 _BEGIN = re.compile(r"\\begin\s*\{\s*document\s*\}")
+_TEXT = re.compile(r"\\begin\s*\{(?!filecontents)|\\(?:sub)*section\b")
 _READS = re.compile(r"\\(?:input|include|subfile)\s*(?:\{([^{}\n]{1,200})\}|\s([^\s{}\\]{1,200}))")
 _PLAIN = re.compile(
     r"\\(?:bye|magnification|beginsection|newsec|input\s*\{?(?:amstex|harvmac|phyzzx|jnl|plain)"
@@ -56,8 +57,9 @@ class _Candidate:
 
 
 def has_own_document(text: str) -> bool:
-    """Whether a file is a document with a preamble of its own."""
-    return next(_live(_CLASS, text[:_HEAD]), None) is not None
+    """Whether a file is a document with a preamble of its own, not one that shows a document."""
+    match = next(_live(_CLASS, text[:_HEAD]), None)
+    return match is not None and _TEXT.search(text, 0, match.start()) is None
 
 
 def choose(tree: Tree, identifier: str = "") -> Choice:

@@ -18,10 +18,14 @@ _LISTED = 20
 
 @dataclass(slots=True)
 class Paper:
-    """A paper's text, from its first section on; `meta` says what was read and removed."""
+    """A paper's text, from its first section on; `meta` says what was read and removed.
+
+    `files`: the TeX and style files that were read, in order.
+    """
 
     text: str
     title: str | None
+    files: list[str]
     meta: dict[str, Any] = field(default_factory=dict)
 
 
@@ -52,9 +56,10 @@ def read_paper(
     if len(text) < settings.min_chars:
         return Reject("too_short", f"{len(text)} characters")
     front = x.out.front()
+    files_read = list(dict.fromkeys(x.files_read))
     meta: dict[str, Any] = {
         "main": choice.name,
-        "files": len(set(x.files_read)),
+        "files": len(files_read),
         "encodings": tree.encodings(),
         "macro_calls": x.calls,
         "front_chars": len(front),
@@ -67,7 +72,7 @@ def read_paper(
         meta["other_documents"] = list(choice.others)
     if x.left_alone:
         meta["macro_calls_left"] = x.left_alone
-    return Paper(text, title_of(front), meta)
+    return Paper(text, title_of(front), files_read, meta)
 
 
 def _expanded(tree: Tree, main: str, settings: ArxivSettings, plain: bool) -> Expander:

@@ -72,7 +72,7 @@ class ArxivSettings(BaseModel):
     max_unpacked_bytes: int = Field(
         512 * MIB,
         ge=1024,
-        description="A submission that unpacks to more is a bomb. Reading on costs about a second.",
+        description="A submission that unpacks to more is a bomb. Finding that out takes half a second.",
     )
     max_members: int = Field(
         5000, ge=1, description="Most files in one submission; the largest real ones have hundreds."
@@ -94,17 +94,17 @@ class ArxivSettings(BaseModel):
     max_steps: int = Field(
         20_000,
         ge=10,
-        description="Macro calls that one call in a file may lead to; more is a bomb. Real papers "
-        "stay below a hundred.",
+        description="Macro calls that one call in a file may lead to; more is a bomb. The most "
+        "in 41 real papers is 32.",
     )
     max_calls: int = Field(
-        1_000_000, ge=10, description="Macro calls in one paper; more is a bomb (some 5 s)."
+        1_000_000, ge=10, description="Macro calls in one paper; more is a bomb (some 3 s)."
     )
     max_work: int = Field(
         8_000_000,
         ge=1000,
         description="Tokens passed over in search of arguments, and 16ths of characters put in "
-        "place of macros, in one paper; more is a bomb (some 4 s). A book of 1.8 MB has 300,000.",
+        "place of macros, in one paper; more is a bomb (2 to 5 s). A book of 1.8 MB has 200,000.",
     )
     max_argument_chars: int = Field(
         200_000, ge=100, description="Longest argument of a macro; a longer one is no argument."

@@ -204,6 +204,7 @@ def _archive(source: _Gunzip | _Bytes, settings: ArxivSettings) -> Submission:
         content = data.read()
         if suffix in TEX_SUFFIXES or kind_of(content[:BLOCK]) in ("text", "empty"):
             found.files[name] = content  # a later member of a name replaces an earlier one
+    source.skip(settings.max_unpacked_bytes)  # finds bombs and damage behind the end mark
     for name, target in links:
         if target in found.files:
             found.files.setdefault(name, found.files[target])

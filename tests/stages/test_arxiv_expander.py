@@ -163,6 +163,11 @@ def test_no_file_outside_the_submission_is_read() -> None:
     assert body(source) == source
 
 
+def test_a_part_that_shows_a_document_is_read_whole() -> None:
+    shown = "\\section{How}\n\\begin{verbatim}\n\\documentclass{article}\n\\end{verbatim}\nWords."
+    assert paper({"main.tex": latex("\\input{a}"), "a.tex": shown}).text.endswith("Words.")
+
+
 def test_filecontents_are_files() -> None:
     preamble = "\\begin{filecontents*}{m.tex}\n\\def\\a{1}\n\\end{filecontents*}\\input{m}"
     assert body("\\a", preamble) == "1"
