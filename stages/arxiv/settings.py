@@ -72,7 +72,7 @@ class ArxivSettings(BaseModel):
     max_unpacked_bytes: int = Field(
         512 * MIB,
         ge=1024,
-        description="A submission that unpacks to more is a bomb. Finding that out takes half a second.",
+        description="A submission that unpacks to more is a bomb (half a second).",
     )
     max_members: int = Field(
         5000, ge=1, description="Most files in one submission; the largest real ones have hundreds."
