@@ -75,7 +75,7 @@ class TokenizerModel(ShuffleStage[TokenizerModelSettings]):
         path = self.scratch(f"sample-{unit.name}.parquet")
         with TableFile(path, _SAMPLE) as out:
             for piece in unit.pieces:
-                groups = range(piece.start, piece.end) if piece.end is not None else None
+                groups = piece.row_groups
                 for batch in read_batches(piece.path, ["id", "text"], groups):
                     keep = pa.array([rule.keep(i) for i in batch.column("id").to_pylist()])
                     counts.documents_in += batch.num_rows

@@ -167,7 +167,7 @@ class Tokens(ShuffleStage[TokensSettings]):
         buckets: dict[tuple[Split, int], _Bucket] = {}
         with PartWriter(self.step.output, unit.part, self.step.name, only_leaving=True) as out:
             for piece in unit.pieces:
-                groups = range(piece.start, piece.end) if piece.end is not None else None
+                groups = piece.row_groups
                 for batch in read_batches(piece.path, ["id", "text", "origin", "url"], groups):
                     if not out.counts.documents_in:
                         first = batch.column("text").slice(0, self.settings.verify_documents)

@@ -260,7 +260,7 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
 
     def _batches(self, unit: WorkUnit, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         for piece in unit.pieces:
-            row_groups = range(piece.start, piece.end) if piece.end is not None else None
+            row_groups = piece.row_groups
             yield from read_batches(piece.path, columns, row_groups, _BATCH_BOOKS)
 
 

@@ -40,7 +40,6 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    read_batches,
     rejected_row,
     text_bytes,
     with_columns,
@@ -173,7 +172,7 @@ class C4LineDedup(ShuffleStage[C4LineDedupSettings]):
         columns = further_columns(unit.pieces[0].path)
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             row = 0
-            for batch in self._batches(unit, None):
+            for batch in self.batches(unit, None):
                 self._write(batch, mine, firsts, bounds[row : row + batch.num_rows + 1], out)
                 row += batch.num_rows
                 reporter.advanced(
@@ -221,16 +220,11 @@ class C4LineDedup(ShuffleStage[C4LineDedupSettings]):
         kept = batch.take(pa.array(survivors, pa.int64()))
         out.batch(with_columns(kept, out.schema, {"text": texts, "meta": metas}))
 
-    def _batches(self, unit: WorkUnit, columns: list[str] | None) -> Any:
-        for piece in unit.pieces:
-            groups = range(piece.start, piece.end) if piece.end is not None else None
-            yield from read_batches(piece.path, columns, groups)
-
     def _lines(self, unit: WorkUnit) -> PageLines:
         digests: list[bytes] = []
         counts: list[int] = []
         ranks: list[int] = []
-        for batch in self._batches(unit, ["id", "url", "text"]):
+        for batch in self.batches(unit, ["id", "url", "text"]):
             for key, url, text in zip(
                 *(batch.column(n).to_pylist() for n in ("id", "url", "text")), strict=True
             ):

@@ -28,7 +28,7 @@ from stages.dedup.runs import (
     first_of_group,
     partitions_for,
 )
-from stages.documents import PartWriter, further_columns, read_batches, rejected_row, text_bytes
+from stages.documents import PartWriter, further_columns, rejected_row, text_bytes
 from stages.engine.progress import Reporter
 from stages.engine.step import Record, S, Settings, ShuffleStage
 from stages.engine.units import WorkUnit
@@ -89,7 +89,7 @@ class _KeyDedup(ShuffleStage[S]):
         columns = further_columns(unit.pieces[0].path)
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             row = 0
-            for batch in self._batches(unit, None):
+            for batch in self.batches(unit, None):
                 mine = best[row : row + batch.num_rows]
                 row += batch.num_rows
                 # -1: the document has no key; -2: another document of this unit is the best.
@@ -105,14 +105,9 @@ class _KeyDedup(ShuffleStage[S]):
                 )
         return Record(unit.name, counts=out.counts, files=out.files)
 
-    def _batches(self, unit: WorkUnit, columns: Sequence[str] | None) -> Any:
-        for piece in unit.pieces:
-            groups = range(piece.start, piece.end) if piece.end is not None else None
-            yield from read_batches(piece.path, columns, groups)
-
     def _run(self, unit: WorkUnit) -> tuple[Run, I64]:
         """The unit's run, and per document the entry it stands for (see `process_with`)."""
-        parts = [self.keys(batch) for batch in self._batches(unit, self.reads)]
+        parts = [self.keys(batch) for batch in self.batches(unit, self.reads)]
         if not parts:
             return Run(np.empty(0, np.uint64), np.empty(0, np.int64)), np.empty(0, np.int64)
         keys, ranks, has = (np.concatenate([p[i] for p in parts]) for i in range(3))

@@ -34,7 +34,6 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    read_batches,
     rejected_row,
     text_bytes,
     with_columns,
@@ -184,7 +183,7 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
         columns = [f for f in further_columns(unit.pieces[0].path) if f.name != LINE_HASHES]
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             row = 0
-            for batch in self._batches(unit, None):
+            for batch in self.batches(unit, None):
                 bounds = offsets[row : row + batch.num_rows + 1]
                 self._write(batch, stays, bounds, out, unit.pieces[0].path)
                 row += batch.num_rows
@@ -234,11 +233,6 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
         kept_batch = batch.take(pa.array(survivors, pa.int64()))
         out.batch(with_columns(kept_batch, out.schema, {"text": texts, "meta": metas}))
 
-    def _batches(self, unit: WorkUnit, columns: list[str] | None) -> Any:
-        for piece in unit.pieces:
-            groups = range(piece.start, piece.end) if piece.end is not None else None
-            yield from read_batches(piece.path, columns, groups)
-
     def _lines(self, unit: WorkUnit) -> tuple[UnitLines, int]:
         """Line hashes of the unit's documents, from the column if it is there, else computed."""
         hashes: list[U64] = []
@@ -248,7 +242,7 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
         # The stored hashes are of the default variant.
         stored = stored and self.settings.variant == "cc_net"
         columns = [LINE_HASHES] if stored else ["text"]
-        for batch in self._batches(unit, [*columns, *(["text"] if minimum and stored else [])]):
+        for batch in self.batches(unit, [*columns, *(["text"] if minimum and stored else [])]):
             if stored:
                 found, n = _stored(batch.column(LINE_HASHES))
             else:

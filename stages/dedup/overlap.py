@@ -37,7 +37,6 @@ from stages.documents import (
     PartWriter,
     further_columns,
     part_facts,
-    read_batches,
     rejected_row,
     text_bytes,
     with_columns,
@@ -189,7 +188,7 @@ class Overlap(ShuffleStage[OverlapSettings]):
         columns = further_columns(unit.pieces[0].path)
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             row = 0
-            for batch in self._batches(unit, None):
+            for batch in self.batches(unit, None):
                 end = row + batch.num_rows
                 self._write(batch, by_url[row:end], by_text[row:end], out)
                 row = end
@@ -249,13 +248,8 @@ class Overlap(ShuffleStage[OverlapSettings]):
     def _kinds(self) -> tuple[int, ...]:
         return (_URL, _TEXT, _LINES) if self.settings.lines else (_URL, _TEXT)
 
-    def _batches(self, unit: WorkUnit, columns: list[str] | None) -> Any:
-        for piece in unit.pieces:
-            groups = range(piece.start, piece.end) if piece.end is not None else None
-            yield from read_batches(piece.path, columns, groups)
-
     def _keys(self, unit: WorkUnit) -> Keys:
-        parts = [keys_of(b, self.settings.lines) for b in self._batches(unit, ["url", "text"])]
+        parts = [keys_of(b, self.settings.lines) for b in self.batches(unit, ["url", "text"])]
         if not parts:
             return keys_of(pa.RecordBatch.from_pylist([], _EMPTY), self.settings.lines)
         return Keys(

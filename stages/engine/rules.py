@@ -31,7 +31,7 @@ class RuleStage(Stage[S]):
         columns = [*carried, *self.columns]
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             for piece in unit.pieces:
-                groups = range(piece.start, piece.end) if piece.end is not None else None
+                groups = piece.row_groups
                 for batch in read_batches(piece.path, row_groups=groups):
                     apply_rule(batch, self._rule, out, piece.path)
                     reporter.advanced(

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.documents import Counts, part_facts
+from stages.documents import Counts, part_facts, read_batches
 from stages.engine import files, manifest
 from stages.engine.progress import Reporter
 from stages.engine.units import WorkUnit, document_units
@@ -171,6 +172,13 @@ class Stage(ABC, Generic[S]):
 
     def check(self) -> None:
         """Raises InputError where settings cannot work; called before anything runs."""
+
+    def batches(
+        self, unit: WorkUnit, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The documents of a unit, with all columns or those named, in order."""
+        for piece in unit.pieces:
+            yield from read_batches(piece.path, columns, piece.row_groups)
 
     # -- work, in a worker -----------------------------------------------------------------------
 

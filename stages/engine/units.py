@@ -25,6 +25,11 @@ class Piece:
     end: int | None = None
     size: int = 0
 
+    @property
+    def row_groups(self) -> range | None:
+        """The row groups of a stretch of a Parquet part; None for all of them."""
+        return range(self.start, self.end) if self.end is not None else None
+
 
 @dataclass(frozen=True)
 class WorkUnit:

@@ -103,7 +103,7 @@ class LanguageModel(ShuffleStage[LanguageModelStageSettings]):
 
 
 def _batches(piece: Piece, columns: Sequence[str]) -> Iterator[Any]:
-    groups = range(piece.start, piece.end) if piece.end is not None else None
+    groups = piece.row_groups
     return read_batches(piece.path, columns, groups)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.documents import PartWriter, further_columns, read_batches, text_bytes, with_columns
+from stages.documents import PartWriter, further_columns, text_bytes, with_columns
 from stages.engine import files, manifest
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
@@ -87,7 +87,7 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         failed: dict[str, str] = {}
         histograms: dict[str, Histogram] = defaultdict(Histogram)
         record = Record(unit.name)
-        for batch in self._batches(unit, ["id", "text", "language"]):
+        for batch in self.batches(unit, ["id", "text", "language"]):
             record.counts.documents_in += batch.num_rows
             record.counts.text_bytes_in += text_bytes(batch.column("text"))
             for document, text, language in zip(
@@ -146,7 +146,7 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         columns = further_columns(unit.pieces[0].path)
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             row = 0
-            for batch in self._batches(unit, None):
+            for batch in self.batches(unit, None):
                 mine = scores[row : row + batch.num_rows]
                 row += batch.num_rows
                 out.counts.documents_in += batch.num_rows
@@ -176,8 +176,3 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         if without:
             notes.append(f"no model and so no bucket for: {', '.join(without)}")
         return listed, {"languages_without_model": without, "notes": notes}
-
-    def _batches(self, unit: WorkUnit, columns: Sequence[str] | None) -> Any:
-        for piece in unit.pieces:
-            groups = range(piece.start, piece.end) if piece.end is not None else None
-            yield from read_batches(piece.path, columns, groups)

@@ -27,7 +27,7 @@ tokens: {valid_share: 0.1}
 """
 
 
-def steps_of(tmp_path: Path, text: str = TEXT, work: str = "/work") -> list[Step]:
+def steps_of(tmp_path: Path, text: str = TEXT, work: str = "/made") -> list[Step]:
     (tmp_path / "r.yaml").write_text(text)
     return plan.steps(recipe.load(str(tmp_path / "r.yaml"), work)[0], work)
 
@@ -59,20 +59,20 @@ def test_every_step_reads_raw_files_or_what_an_earlier_one_writes(tmp_path: Path
 def test_inputs_and_settings_of_steps(tmp_path: Path) -> None:
     by_name = {s.name: s for s in steps_of(tmp_path)}
     assert by_name["crawl"].inputs == {"input": ["a", "b"]}
-    assert by_name["crawl.line_dedup"].inputs == {"input": ["/work/crawl"]}
+    assert by_name["crawl.line_dedup"].inputs == {"input": ["/made/crawl"]}
     assert by_name["crawl.line_dedup"].settings == {"keep": "first"}
     assert by_name["crawl.perplexity"].inputs == {
-        "input": ["/work/crawl.language"],
-        "models": ["/work/language_model"],
+        "input": ["/made/crawl.language"],
+        "models": ["/made/language_model"],
     }
-    assert by_name["language_model"].inputs == {"input": ["/work/wiki"]}
+    assert by_name["language_model"].inputs == {"input": ["/made/wiki"]}
     assert by_name["language_model"].settings == {"vocabulary": 400}
     # In the order of the recipe, not of the plan.
-    ends = ["/work/crawl.select", "/work/wiki"]
+    ends = ["/made/crawl.select", "/made/wiki"]
     shares = {"crawl": 0.75, "wiki": 0.25}
     assert by_name["tokenizer"].inputs == {"input": ends}
     assert by_name["tokenizer"].settings == {"proportions": shares, "vocab_size": 800}
-    assert by_name["tokens"].inputs == {"input": ends, "tokenizer": ["/work/tokenizer"]}
+    assert by_name["tokens"].inputs == {"input": ends, "tokenizer": ["/made/tokenizer"]}
     assert by_name["tokens"].settings == {
         "proportions": shares,
         "total_tokens": 500,
@@ -105,9 +105,9 @@ def test_models_of_all_sources_come_after_all(tmp_path: Path) -> None:
 
 
 def test_progress_lies_beside_the_steps_and_only_locally(tmp_path: Path) -> None:
-    assert {s.progress for s in steps_of(tmp_path)} >= {"/work/.wiki.progress"}
-    assert {s.progress for s in steps_of(tmp_path, work="gs://b/work")} == {None}
-    assert steps_of(tmp_path, work="gs://b/work")[0].output == "gs://b/work/wiki"
+    assert {s.progress for s in steps_of(tmp_path)} >= {"/made/.wiki.progress"}
+    assert {s.progress for s in steps_of(tmp_path, work="gs://b/made")} == {None}
+    assert steps_of(tmp_path, work="gs://b/made")[0].output == "gs://b/made/wiki"
 
 
 def test_a_plan_can_end_at_a_step(tmp_path: Path) -> None:
