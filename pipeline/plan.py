@@ -84,4 +84,5 @@ def _step(
         settings=dict(settings),
         layout=dict(recipe.layout),
         progress=None if files.is_remote(work) else files.join(work, f".{name}.progress"),
+        max_bad=recipe.max_bad,
     )

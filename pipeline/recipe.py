@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pipeline import yaml_lines
 from stages import registry
 from stages.engine import files, yaml_core
-from stages.engine.step import Layout
+from stages.engine.step import MAX_BAD, Layout
 from tokenizer import paper
 
 _PARAMETER = re.compile(r"\$\{([A-Za-z0-9_.-]*)\}")
@@ -119,6 +119,9 @@ class Recipe(_Strict):
         paper.TOTAL_TOKENS, gt=0, description="length of the run that epochs are printed for"
     )
     layout: dict[str, Any] = {}
+    max_bad: float = Field(
+        MAX_BAD, ge=0, le=1, description="share of a step's records that may be bad"
+    )
     sources: dict[str, Source] = Field(min_length=1)
     language_model: LanguageModels | None = None
     tokenizer: TokenizerUse = TokenizerUse(path=None)

@@ -22,7 +22,7 @@ from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, Executor, StageError, check_options
 from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
-from stages.engine.step import WRONG_PLACE, InputError, Layout, Port, Stage, Step, plain
+from stages.engine.step import MAX_BAD, WRONG_PLACE, InputError, Layout, Port, Stage, Step, plain
 
 # An output or input that cannot be what it was given as; other OSErrors befall good arguments.
 
@@ -84,6 +84,13 @@ def _command(stage: type[Stage[Any]]) -> click.Command:
         ),
         click.Option(
             ["--runner"], default=LOCAL, show_default=True, help="a Beam runner, or `local`"
+        ),
+        click.Option(
+            ["--max-bad"],
+            type=click.FloatRange(0, 1),
+            default=MAX_BAD,
+            show_default=True,
+            help="share of the records that may be bad before the step fails",
         ),
     ]
     options += [_setting_option(n, f, "setting") for n, f in _settings(stage).items()]
@@ -183,6 +190,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         settings=chosen("setting", _settings(stage)),
         layout=chosen("layout", Layout.model_fields),
         progress=None if files.is_remote(output) or not engine.local else f"{output}.progress",
+        max_bad=values["max_bad"],
     )
     registry.create(step)
     with Executor(engine) as executor, StepProgress() as progress:

@@ -22,7 +22,8 @@ import fsspec
 import orjson
 import xxhash
 
-TEMPORARY = ".tmp-"
+from tokenizer.files import TEMPORARY, AtomicFile
+
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -230,31 +231,12 @@ class HashingWriter(io.RawIOBase):
 
 @contextmanager
 def atomic_writer(path: str) -> Iterator[HashingWriter]:
-    """Opens `path` for writing; it appears only when the block ends without an exception."""
-    fs, inner = filesystem(path)
-    if is_remote(path):
-        # Object stores show an upload only when it is closed, so the final name can be used.
-        handle = fs.open(inner, "wb")
-        try:
-            yield HashingWriter(handle)
-        except BaseException:
-            discard = getattr(handle, "discard", None)
-            if discard is not None:
-                discard()
-            raise
-        handle.close()
-        return
-    os.makedirs(os.path.dirname(inner) or ".", exist_ok=True)
-    # The name does not grow with the number of attempts, and a crash leaves only hidden files.
-    temporary = f"{os.path.dirname(inner) or '.'}/{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        with open(temporary, "wb", buffering=1 << 20) as handle:
-            yield HashingWriter(handle)
-        os.replace(temporary, inner)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    """Opens `path` for writing; it appears only when the block ends without an exception.
+
+    Not flushed to the disk: after a crash of the machine the records of a step are not trusted.
+    """
+    with AtomicFile(path, durable=False) as handle:
+        yield HashingWriter(handle)
 
 
 def write_bytes(path: str, data: bytes) -> str:

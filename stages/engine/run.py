@@ -57,6 +57,7 @@ def run_step(
     done = _current(stage, inputs)
     if done is not None:
         _tidy(step)  # The run that finished it may have been killed before it did so itself.
+        _check_bad(step, done.counts)
         return StepResult(done, True)
     started = time.perf_counter()
     try:
@@ -99,6 +100,7 @@ def _work(
     for record in written:
         counts.add(record.counts)
     _check_counts(stage, counts)
+    _check_bad(step, counts)
     try:
         listed, extra = stage.finish(written)
     except (RuntimeError, ValueError, OSError) as error:
@@ -356,6 +358,19 @@ def _check_counts(stage: Stage[Any], counts: Counts) -> None:
                 )
     if problem:
         raise StageError(f"{stage.step.name}: counts do not balance: {problem}")
+
+
+def _check_bad(step: Step, counts: Counts) -> None:
+    """Raises StageError where more records are bad than the step's `max_bad` lets pass."""
+    if counts.bad <= step.max_bad * counts.documents_in:
+        return
+    errors = ", ".join(f"{error} ({n:,})" for error, n in counts.errors.most_common(3))
+    raise StageError(
+        f"{step.name}: {counts.bad:,} of {counts.documents_in:,} records are bad, more than"
+        f" max_bad {step.max_bad:g} lets pass: {errors}; they are listed in"
+        f" {files.join(step.output, 'bad')}. What is done is kept: with a higher max_bad the same"
+        " command goes on"
+    )
 
 
 def _with_digests(

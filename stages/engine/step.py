@@ -23,6 +23,10 @@ from stages.engine import files, manifest
 from stages.engine.progress import Reporter
 from stages.engine.units import WorkUnit, document_units
 
+MAX_BAD = 0.5
+"""Default of commands and recipes: wrong files, or a wrong setting, make all records bad, while
+damaged dumps have a few; a run that went on would leave a corpus without a source."""
+
 STATE = ".state.json"
 """In the folder of a step that is not finished: what its units belong to."""
 
@@ -78,7 +82,8 @@ class Step:
     """One stage with everything that decides its output; plain data, so it travels to workers.
 
     `inputs`: port -> patterns, files or folders of other steps. `work`: where live progress goes
-    (a local file) or None.
+    (a local file) or None. `max_bad`: share of the records read that may be bad before the step
+    fails; it decides no output.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Step:
     settings: dict[str, Any] = field(default_factory=dict)
     layout: dict[str, Any] = field(default_factory=dict)
     progress: str | None = None
+    max_bad: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -459,6 +459,21 @@ def test_a_part_that_vanishes_while_the_step_runs_fails_it(
     check_folder(toy_folder / "out")
 
 
+def test_a_step_whose_records_are_mostly_bad_fails_and_goes_on_with_a_higher_limit(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.txt").write_text("a\tone\n!bad\n!bad\n")
+    source = toy_step(tmp_path, "toy_source", inputs={"input": [str(tmp_path / "raw")]})
+    with pytest.raises(StageError, match=r"2 of 3 records are bad, more than max_bad 0\.5"):
+        run_step(replace(source, max_bad=0.5))
+    assert not (tmp_path / "out" / "_MANIFEST.json").exists()
+    assert not run_step(replace(source, max_bad=0.7)).skipped
+    assert run_step(replace(source, max_bad=0.7)).skipped
+    with pytest.raises(StageError, match="records are bad"):
+        run_step(replace(source, max_bad=0.5))
+
+
 # -- other ----------------------------------------------------------------------------------------
 
 
