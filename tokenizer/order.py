@@ -8,6 +8,9 @@ Sequences come in *blocks* that hold the proportions exactly. Inside a block a k
 mixes the sources. The k-th sequence of a source is window `k mod windows` of epoch `k div windows`,
 through a permutation keyed by (seed, source, epoch). Nothing else enters: not the number of
 processes or steps, nor how often the run was restarted. The state of a run is one integer.
+
+A mixture may change at any sequence number (`tokenizer.segments`): what came before stays as it
+was, and every source goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,21 +19,26 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tokenizer.files import join
+from tokenizer.ledger import MixtureChange
 from tokenizer.manifest import Split, TokensManifest
 from tokenizer.mixture import block_counts
 from tokenizer.permutation import key_of, keys_of, permute, unpermute
+from tokenizer.segments import START, Segment
 from tokenizer.shards import DTYPE, DocumentSpan, ShardReader
 
 # Part of the function: raised whenever the same seed would give another order.
 ORDER_VERSION = 1
 OPEN_SHARDS = 64
-_CACHED_BLOCKS = 16
+# Slots are worked out so many at a time, which costs little more than one.
+_STRETCH = 256
+_CACHED_STRETCHES = 16
 
 
 class Slot(NamedTuple):
@@ -80,8 +88,9 @@ class DataOrder:
 
     Attributes:
         seq_len: tokens that a sequence trains on (it holds one more).
-        block: sequences of each source in a block, sorted by source.
-        block_size: sequences in a block; after each, the weights hold exactly.
+        names: the sources, sorted; `slots` counts them in this order.
+        block: sequences of each source in a block, before any change of the mixture.
+        block_size: sequences in such a block; after each, the weights hold exactly.
         windows: windows of each source, which make one epoch of it.
         dropped_tokens: tokens at the end of each source's stream that are in no window.
     """
@@ -95,6 +104,7 @@ class DataOrder:
         seed: int,
         split: Split = "train",
         weights: Mapping[str, float] | None = None,
+        changes: Sequence[MixtureChange] = (),
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         """
@@ -106,6 +116,7 @@ class DataOrder:
             split: "train" or "valid".
             weights: share of training *sequences* per source; the manifest's proportions if None.
                 Weight 0 leaves a source out.
+            changes: further weights, each from a sequence number on (a ledger's `mixture`).
             cache_dir: where remote shards are cached.
 
         Raises:
@@ -118,22 +129,39 @@ class DataOrder:
             weights = {name: source.proportion for name, source in manifest.sources.items()}
         self.manifest, self.root, self.seed, self.split = manifest, os.fspath(root), seed, split
         self.seq_len = seq_len
-        self.block = block_counts(weights)
+        self._weights, self._changes, self._cache_dir = dict(weights), tuple(changes), cache_dir
+        blocks = [block_counts(weights), *(block_counts(c.weights) for c in self._changes)]
+        self.block = blocks[0]
         self.block_size = sum(self.block.values())
-        self._weights, self._cache_dir = dict(weights), cache_dir
-        self._names = list(self.block)
-        self._counts = np.array(list(self.block.values()), dtype=np.int64)
-        self._starts = np.cumsum(self._counts) - self._counts
-        self._streams = [self._stream(name) for name in self._names]
-        self.windows = {n: s.windows for n, s in zip(self._names, self._streams, strict=True)}
-        self.dropped_tokens = {
-            n: s.dropped for n, s in zip(self._names, self._streams, strict=True)
-        }
-        self._block_key = key_of(ORDER_VERSION, seed, "block")
+        self.names = sorted({name for block in blocks for name in block})
+        self._streams = [self._stream(name) for name in self.names]
+        self.windows = {n: s.windows for n, s in zip(self.names, self._streams, strict=True)}
+        self.dropped_tokens = {n: s.dropped for n, s in zip(self.names, self._streams, strict=True)}
         # By name, not number: a source keeps its order when others come or go.
-        self._source_keys = [key_of(ORDER_VERSION, seed, "source", name) for name in self._names]
-        self._block_slots = lru_cache(_CACHED_BLOCKS)(self._work_out_block)
+        self._source_keys = [key_of(ORDER_VERSION, seed, "source", name) for name in self.names]
+        self._segments = self._cut(blocks)
+        self._firsts = np.array([segment.first for segment in self._segments], dtype=np.int64)
+        self._stretches = lru_cache(_CACHED_STRETCHES)(self._work_out_stretch)
         self._reader = lru_cache(OPEN_SHARDS)(self._open_shard)
+
+    def _cut(self, blocks: Sequence[Mapping[str, int]]) -> list[Segment]:
+        segments: list[Segment] = []
+        firsts = [0, *(change.from_sequence for change in self._changes)]
+        if any(a >= b for a, b in pairwise(firsts)):
+            raise ValueError("mixture changes must come at rising sequence numbers above 0")
+        for first, block in zip(firsts, blocks, strict=True):
+            # The first segment's key has no number, so that a run without changes has the order
+            # that it would have with some to come.
+            place = (first,) if first else ()
+            segments.append(
+                Segment(
+                    first,
+                    np.array([block.get(name, 0) for name in self.names], dtype=np.int64),
+                    key_of(ORDER_VERSION, self.seed, "block", *place),
+                    segments[-1].cursors_at(first) if segments else (START,) * len(self.names),
+                )
+            )
+        return segments
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (
@@ -143,6 +171,7 @@ class DataOrder:
             self.seed,
             self.split,
             self._weights,
+            self._changes,
             self._cache_dir,
         )
 
@@ -160,70 +189,76 @@ class DataOrder:
 
     @property
     def weights(self) -> dict[str, float]:
-        """The share of sequences that each source really has."""
+        """The share of sequences that each source really has, before any change of the mixture."""
         return {name: count / self.block_size for name, count in self.block.items()}
 
     def slots(
-        self, numbers: Sequence[int] | npt.NDArray[np.integer]
+        self, numbers: Sequence[int] | range | npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Source (an index into `list(order.block)`), epoch and window of many sequence numbers.
+        """Source (an index into `names`), epoch and window of many sequence numbers.
 
         Returns:
             three int64 arrays of the shape (m,) of `numbers`.
         """
-        numbers = np.atleast_1d(np.asarray(numbers, dtype=np.int64))
-        if numbers.size and numbers.min() < 0:
-            raise ValueError(f"sequence number {numbers.min()} is negative")
-        blocks, inside = np.divmod(numbers, self.block_size)
-        places = permute(inside, self.block_size, keys_of(self._block_key, blocks))
-        sources = np.searchsorted(self._starts, places, side="right") - 1
-        epochs, windows = np.empty_like(numbers), np.empty_like(numbers)
-        for s, stream in enumerate(self._streams):
-            of = np.flatnonzero(sources == s)
-            rank = blocks[of] * self._counts[s] + places[of] - self._starts[s]
-            epochs[of], inside_epoch = np.divmod(rank, stream.windows)
-            keys = keys_of(self._source_keys[s], epochs[of])
-            windows[of] = permute(inside_epoch, stream.windows, keys)
+        asked: npt.NDArray[np.int64] = np.atleast_1d(np.asarray(numbers, dtype=np.int64))
+        if asked.size and asked.min() < 0:
+            raise ValueError(f"sequence number {asked.min()} is negative")
+        sources, epochs, windows = (np.empty_like(asked) for _ in range(3))
+        segment_of = np.searchsorted(self._firsts, asked, side="right") - 1
+        for i, segment in enumerate(self._segments):
+            here = np.flatnonzero(segment_of == i)
+            if not here.size:
+                continue
+            sources[here], draws = segment.places(asked[here])
+            for s, stream in enumerate(self._streams):
+                mine = np.flatnonzero(sources[here] == s)
+                ranks = segment.cursors[s].ranks(draws[mine])
+                of = here[mine]
+                epochs[of], inside_epoch = np.divmod(ranks, stream.windows)
+                keys = keys_of(self._source_keys[s], epochs[of])
+                windows[of] = permute(inside_epoch, stream.windows, keys)
         return sources, epochs, windows
 
-    def _work_out_block(self, block: int) -> list[Slot]:
-        sources, epochs, windows = self.slots(
-            np.arange(block * self.block_size, (block + 1) * self.block_size)
-        )
+    def _work_out_stretch(self, number: int) -> list[Slot]:
+        first = number * _STRETCH
+        sources, epochs, windows = self.slots(range(first, first + _STRETCH))
         rows = zip(sources.tolist(), epochs.tolist(), windows.tolist(), strict=True)
-        return [Slot(self._names[s], epoch, window) for s, epoch, window in rows]
+        return [Slot(self.names[s], epoch, window) for s, epoch, window in rows]
 
     def slot(self, g: int) -> Slot:
         """What sequence number `g` (0 or more) stands for."""
         if g < 0:
             raise ValueError(f"sequence number {g} is negative")
-        block, inside = divmod(int(g), self.block_size)
-        return self._block_slots(block)[inside]
+        stretch, inside = divmod(int(g), _STRETCH)
+        return self._stretches(stretch)[inside]
 
     def inverse(self, slot: Slot) -> int:
         """The sequence number that stands for `slot`: `inverse(slot(g)) == g`.
 
         Raises:
-            ValueError: no such source, epoch or window.
+            ValueError: no such source, epoch or window, or it is never seen because a change of the
+                mixture leaves the source out before.
         """
         source, epoch, window = slot
-        if source not in self.block:
+        if source not in self.names:
             raise ValueError(f"no source {source!r} in this order")
-        s = self._names.index(source)
+        s = self.names.index(source)
         n = self._streams[s].windows
         if epoch < 0 or not 0 <= window < n:
             raise ValueError(f"{source}: no window {window} of {n} in epoch {epoch}")
         key = keys_of(self._source_keys[s], np.array([epoch]))
         rank = epoch * n + int(unpermute(np.array([window]), n, key)[0])
-        block, place = divmod(rank, self.block[source])
-        key = keys_of(self._block_key, np.array([block]))
-        inside = unpermute(np.array([place + self._starts[s]]), self.block_size, key)
-        return block * self.block_size + int(inside[0])
+        ends = [*self._firsts[1:].tolist(), None]
+        for segment, end in zip(self._segments, ends, strict=True):
+            number = segment.number(s, rank)
+            if number is not None and (end is None or number < end):
+                return number
+        raise ValueError(f"{source}: window {window} of epoch {epoch} never comes in this mixture")
 
     def spans(self, g: int) -> list[Span]:
         """The stretches of shards that hold the `seq_len + 1` tokens of sequence `g`, in order."""
         slot = self.slot(g)
-        stream = self._streams[self._names.index(slot.source)]
+        stream = self._streams[self.names.index(slot.source)]
         return stream.spans(slot.window * self.seq_len, self.seq_len + 1)
 
     def tokens(self, g: int) -> npt.NDArray[np.int64]:
@@ -281,10 +316,12 @@ class DataOrder:
 
     def epochs_after(self, sequences: int) -> dict[str, float]:
         """How often each source was seen after so many sequences (exact at the end of a block)."""
-        return {
-            name: sequences * count / self.block_size / self.windows[name]
-            for name, count in self.block.items()
-        }
+        seen = np.zeros(len(self.names))
+        ends = [*self._firsts[1:].tolist(), None]
+        for segment, end in zip(self._segments, ends, strict=True):
+            until = sequences if end is None else min(end, sequences)
+            seen += max(0, until - segment.first) * segment.counts / segment.size
+        return {n: float(k) / self.windows[n] for n, k in zip(self.names, seen, strict=True)}
 
     def _open_shard(self, shard_index: int) -> ShardReader:
         shard = self.manifest.shards[shard_index]
@@ -307,6 +344,7 @@ def _rebuild(
     seed: int,
     split: Split,
     weights: dict[str, float],
+    changes: tuple[MixtureChange, ...],
     cache_dir: str | None,
 ) -> DataOrder:
     return DataOrder(
@@ -316,5 +354,6 @@ def _rebuild(
         seed=seed,
         split=split,
         weights=weights,
+        changes=changes,
         cache_dir=cache_dir,
     )
