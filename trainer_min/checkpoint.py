@@ -1,10 +1,10 @@
-"""Checkpoints that another number of processes can load.
+"""Checkpoints that another number of processes can load, written while training goes on.
 
-`checkpoints/step-00000060/` holds tensors (torch.distributed.checkpoint, every process writes its
-rows) and `run.json` (step and facts that a resumed run must share). It is written under another
-name and renamed when complete; then the one-line file `latest` points to it. Nothing random is
-drawn after the weights are initialised, so weights, optimizer moments and one integer are the
-whole state.
+`checkpoints/step-00000060/` holds safetensors files (torch.distributed.checkpoint's writer of that
+format: every process its rows, nothing pickled) and `run.json`: the step, the facts that a resumed
+run must share, small state, and the size of every file. It is written under another name, checked
+and renamed when complete; then the one-line file `latest` points to it. Nothing random is drawn
+after the weights are initialised, so weights, optimizer moments and one integer are the state.
 """
 
 from __future__ import annotations
@@ -13,20 +13,28 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from trainer_min.errors import RefusedError, RunError
 from trainer_min.parallel import World
 
-_LATEST = "latest"
-_FACTS = "run.json"
+LATEST = "latest"
+FACTS = "run.json"
+_TENSORS = ".safetensors"
+_HEADER = 8  # bytes of a safetensors file that give the length of its JSON header
+_FILE_BYTES = 4 << 30  # each process writes files of about this size: it holds one in memory twice
+STATE_BYTES = 12  # a parameter and its two moments in float32
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -39,21 +47,38 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _state(model: nn.Module, optimizer: Optimizer, *, fresh: bool) -> dict[str, Tensor]:
-    """Weights and moments by parameter name: tensors only, so loading runs no pickled code."""
-    state: dict[str, Tensor] = {}
+@dataclass(frozen=True)
+class Saved:
+    """What `run.json` says of a checkpoint."""
+
+    path: Path
+    step: int
+    facts: dict[str, Any]
+    state: dict[str, Any]
+    files: dict[str, int]
+
+
+def _tensors(model: nn.Module, optimizer: Optimizer | None, *, fresh: bool) -> dict[str, Tensor]:
+    """Weights and, with an optimizer, moments by parameter name."""
+    found: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        if fresh:
+        found[f"model.{name}"] = parameter.detach()
+        if optimizer is None:
+            continue
+        if fresh or parameter not in optimizer.state:
             optimizer.state[parameter] = {
                 # Beside the parameter where the fused kernel reads it.
                 "step": torch.zeros((), device=parameter.device if parameter.is_cuda else None),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
-        state[f"model.{name}"] = parameter.detach()
         for kind, value in optimizer.state[parameter].items():
-            state[f"adam.{name}.{kind}"] = value
-    return state
+            found[f"adam.{name}.{kind}"] = value
+    return found
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _cause(error: BaseException) -> str:
@@ -62,77 +87,228 @@ def _cause(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def save(
-    folder: Path,
-    step: int,
-    model: nn.Module,
-    optimizer: Optimizer,
-    facts: Mapping[str, Any],
-    world: World,
-    *,
-    keep: int,
-) -> Path:
-    """Writes and commits a checkpoint (all processes call it); drops all but the newest `keep`.
+class Checkpointer:
+    """Saves checkpoints in the background and commits each when all of it is there.
 
-    Raises:
-        RunError: it could not be written; older ones are untouched.
+    All processes call `save` and `finish`; the first one calls `poll` between steps.
     """
-    final = folder / f"step-{step:08d}"
-    partial = folder / f"{final.name}.part"
-    if world.first:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
-    world.barrier()
-    try:
-        dcp.save(_state(model, optimizer, fresh=False), checkpoint_id=partial)
-    except (OSError, CheckpointException) as error:
-        raise RunError(
-            f"{partial}: the checkpoint of step {step} could not be written ({_cause(error)}; "
-            f"{shutil.disk_usage(folder).free >> 20} MiB free there); those before it are whole"
-        ) from error
-    if world.first:
-        write_atomically(partial / _FACTS, json.dumps({"step": step, "facts": facts}, indent=1))
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
-        write_atomically(folder / _LATEST, final.name + "\n")
-        complete = sorted(p for p in folder.glob("step-*") if not p.name.endswith(".part"))
+
+    def __init__(
+        self, folder: Path, world: World, *, keep: int, keep_every: int, background: bool
+    ) -> None:
+        """
+        Args:
+            keep: newest checkpoints that stay.
+            keep_every: checkpoints of steps divisible by it stay for good; 0: none does.
+            background: write while training goes on (a copy is held in CPU memory).
+        """
+        self.folder, self._world = folder, world
+        self._keep, self._keep_every, self._background = keep, keep_every, background
+        self._pending: tuple[Future[Any], Path, str] | None = None
+        self.last = 0
+        """The newest step that is safe (on the first process)."""
+
+    def save(
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: Optimizer,
+        facts: Mapping[str, Any],
+        state: Mapping[str, Any],
+    ) -> None:
+        """Begins a checkpoint, after the one before is finished.
+
+        Raises:
+            RunError: a weight or moment is not finite, there is no room, or the one before failed.
+        """
+        self.finish()
+        tensors = _tensors(model, optimizer, fresh=False)
+        final = self.folder / f"step-{step:08d}"
+        partial = self.folder / f"{final.name}.part"
+        mine = sum(_local(t).numel() * _local(t).element_size() for t in tensors.values())
+        total, wrong = self._world.total(
+            mine, sum(not bool(_local(t).isfinite().all()) for t in tensors.values())
+        )
+        if wrong:
+            raise RunError(
+                f"step {step}: weights or moments are not finite, so no checkpoint was written;"
+                f" {self.safe()}"
+            )
+        problem: object = None
+        if self._world.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
+            problem = no_room(self.folder, int(total))
+        if problem := self._world.agree(problem):
+            raise RunError(f"step {step}: {problem}; {self.safe()}")
+        writer = HuggingFaceStorageWriter(
+            str(partial), fqn_to_index_mapping=_files_of(tensors, mine), save_distributed=True
+        )
+        note = json.dumps({"step": step, "facts": dict(facts), "state": dict(state)}, indent=1)
+        try:
+            if self._background:
+                future = dcp.async_save(
+                    tensors, storage_writer=writer, process_group=self._world.background
+                )
+                assert isinstance(future, Future)
+            else:
+                future = Future()
+                future.set_result(dcp.save(tensors, storage_writer=writer))
+        except (OSError, CheckpointException) as error:
+            raise self._failed(partial, error) from error
+        self._pending = (future, final, note)
+        if not self._background:
+            self.finish()
+
+    def failed(self) -> bool:
+        """Whether the checkpoint that is under way has failed here; `finish` says why."""
+        future = self._pending[0] if self._pending else None
+        return future is not None and future.done() and future.exception() is not None
+
+    def poll(self) -> None:
+        """Commits the checkpoint that is under way if it is complete (first process)."""
+        if self._pending and self._pending[0].done() and not self.failed():
+            self._commit()
+
+    def finish(self) -> None:
+        """Waits for the checkpoint that is under way and commits it.
+
+        Raises:
+            RunError: it could not be written; older ones are untouched.
+        """
+        error: BaseException | None = None
+        if self._pending is not None:
+            error = self._pending[0].exception()
+        if error is not None:
+            assert self._pending is not None
+            partial = self._pending[1].with_name(self._pending[1].name + ".part")
+            self._pending = None
+            raise self._failed(partial, error)
+        problem: object = None
+        if self._pending is not None and self._world.first:
+            try:
+                self._commit()
+            except RunError as wrong:
+                problem = str(wrong)
+        self._pending = None
+        if problem := self._world.agree(problem):
+            raise RunError(str(problem))
+
+    def _commit(self) -> None:
+        assert self._pending is not None
+        _, final, note = self._pending
+        self._pending = None
+        partial = final.with_name(final.name + ".part")
+        try:
+            files = {path.name: _checked(path) for path in sorted(partial.glob(f"*{_TENSORS}"))}
+            write_atomically(
+                partial / FACTS, json.dumps(json.loads(note) | {"files": files}, indent=1)
+            )
+            if final.exists():
+                shutil.rmtree(final)
+            partial.rename(final)
+            write_atomically(self.folder / LATEST, final.name + "\n")
+        except (OSError, ValueError) as error:
+            raise self._failed(partial, error) from error
+        self.last = int(final.name.removeprefix("step-"))
+        complete = sorted(p for p in self.folder.glob("step-*") if not p.name.endswith(".part"))
         older = [p for p in complete if p.name < final.name]
-        for path in older[: max(0, len(older) - keep + 1)]:
-            shutil.rmtree(path)
-    world.barrier()
-    return final
+        for path in older[: max(0, len(older) - self._keep + 1)]:
+            milestone = int(path.name.removeprefix("step-"))
+            if not self._keep_every or milestone % self._keep_every:
+                shutil.rmtree(path)
+
+    def _failed(self, partial: Path, error: BaseException) -> RunError:
+        free = shutil.disk_usage(self.folder).free >> 20
+        return RunError(
+            f"{partial}: the checkpoint could not be written ({_cause(error)}; {free} MiB free"
+            f" there); {self.safe()}"
+        )
+
+    def safe(self) -> str:
+        """Where a run that stops now can go on from."""
+        found = newest(self.folder)
+        if found is None:
+            return "there is no checkpoint yet"
+        return f"{found.name} is whole: --resume auto goes on from there"
+
+
+def no_room(folder: Path, needed: int) -> str | None:
+    """One line if fewer than `needed` bytes are free where `folder` is or will be."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free >= needed:
+        return None
+    return f"{folder}: {needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"
+
+
+def _files_of(tensors: Mapping[str, Tensor], mine: int) -> dict[str, int]:
+    """Which of a process's files (from 1) each tensor goes to, filled in order."""
+    count = max(1, -(-mine // _FILE_BYTES))
+    placed, done = {}, 0
+    for name, tensor in tensors.items():
+        placed[name] = min(count, 1 + done * count // max(1, mine))
+        done += _local(tensor).numel() * tensor.element_size()
+    return placed
+
+
+def _checked(path: Path) -> int:
+    """The size of a safetensors file, which must be that of its header and the tensors in it.
+
+    Brought to the disk first. Raises ValueError.
+    """
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+        size = os.fstat(stream.fileno()).st_size
+        length = int.from_bytes(stream.read(_HEADER), "little")
+        if not 0 < length <= size:
+            raise ValueError(f"{path.name} has no header")
+        header = json.loads(stream.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    wanted = _HEADER + length + max(ends, default=0)
+    if size != wanted:
+        raise ValueError(f"{path.name} has {size} bytes of {wanted}")
+    return size
 
 
 def newest(folder: Path) -> Path | None:
     """The checkpoint that `latest` names, or None."""
-    pointer = folder / _LATEST
+    pointer = folder / LATEST
     return folder / pointer.read_text().strip() if pointer.is_file() else None
 
 
-def read_facts(path: Path) -> tuple[int, dict[str, Any]]:
-    """Step and facts of a checkpoint.
+def read(path: Path) -> Saved:
+    """What a checkpoint says of itself, its files being there whole.
 
     Raises:
         RefusedError: there is no complete checkpoint at this path.
     """
     try:
-        found = json.loads((path / _FACTS).read_text())
-        return int(found["step"]), dict(found["facts"])
+        found = json.loads((path / FACTS).read_text())
+        saved = Saved(path, int(found["step"]), dict(found["facts"]), dict(found["state"]), {})
+        for name, size in found["files"].items():
+            there = (path / name).stat().st_size
+            if Path(name).name != name or there != size:
+                raise ValueError(f"{name} has {there} bytes of {size}")
+            saved.files[name] = size
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(f"{path}: not a complete checkpoint ({error})") from error
+    if {p.name for p in path.glob(f"*{_TENSORS}")} != set(saved.files):
+        raise RefusedError(f"{path}: holds other files than its {FACTS} lists")
+    return saved
 
 
-def load(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
-    """Fills model and optimizer in place, whatever number of processes wrote the checkpoint.
+def load(saved: Saved, model: nn.Module, optimizer: Optimizer | None) -> None:
+    """Fills model (and optimizer) in place, whatever number of processes wrote the checkpoint.
 
     Raises:
         RunError: its files are damaged or of another model.
     """
+    tensors = _tensors(model, optimizer, fresh=True)
     try:
-        dcp.load(_state(model, optimizer, fresh=True), checkpoint_id=path)
-    except (OSError, CheckpointException) as error:
-        raise RunError(f"{path}: could not be loaded ({_cause(error)})") from error
+        dcp.load(tensors, storage_reader=HuggingFaceStorageReader(str(saved.path)))
+    except (OSError, ValueError, KeyError, CheckpointException) as error:
+        raise RunError(f"{saved.path}: could not be loaded ({_cause(error)})") from error
 
 
 def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from trainer_min.config import PRESETS, TrainSettings
-from trainer_min.errors import RefusedError, RunError
+from trainer_min.errors import RefusedError, RunError, StoppedError
 
-DONE, FAILED, REFUSED = 0, 1, 2
+DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 143
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains a LLaMA model on the token shards of a corpus run. One process as "
         "`python -m trainer_min train ...`, more with `torchrun --nproc_per_node N -m trainer_min "
         "train ...`; the data and, within rounding, the losses are the same.",
-        epilog="Exit codes: 0 done, 1 the run failed, 2 arguments, corpus or checkpoint refused. "
-        "(torchrun has its own: 1 for both.)",
+        epilog="Exit codes: 0 done, 1 the run failed, 2 arguments, corpus or checkpoint refused, "
+        "143 saved and stopped by a signal. (torchrun has its own: 1 for all but 0.)",
     )
     train.add_argument(
         "--preset",
@@ -109,7 +109,7 @@ def _train(options: dict[str, Any]) -> None:
     from trainer_min.parallel import open_world
     from trainer_min.train import train
 
-    with open_world(settings.device, settings.threads) as world:
+    with open_world(settings.device, settings.threads, settings.replicas) as world:
         train(settings, world)
 
 
@@ -122,6 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("RANK", "0") == "0":  # once, not once a process
             print(f"trainer_min: {error}", file=sys.stderr)
         return REFUSED if isinstance(error, RefusedError) else FAILED
+    except StoppedError as stop:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"trainer_min: {stop}", file=sys.stderr)
+        return STOPPED
     except KeyboardInterrupt:
         print("trainer_min: interrupted; --resume auto goes on from there", file=sys.stderr)
         return 130

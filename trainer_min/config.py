@@ -51,6 +51,10 @@ class ModelConfig(BaseModel):
         """Feed-forward width: two thirds of 4 dim, rounded up to `multiple_of`."""
         return self.multiple_of * math.ceil(int(2 * (4 * self.dim) / 3) / self.multiple_of)
 
+    def matrix_parameters(self) -> int:
+        """Parameters that tokens are multiplied with: all but the embedding's rows."""
+        return self.parameters() - self.vocab_size * self.dim
+
     def parameters(self) -> int:
         """Number of parameters by formula: L(4d^2 + 3df + 2d) + 2Vd + d."""
         d, f = self.dim, self.hidden_dim
@@ -240,17 +244,71 @@ class TrainSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: CUDA where there is one, else CPU"
     )
+    replicas: int = Field(
+        1,
+        gt=0,
+        description="copies of the model, each spread over an equal part of the processes (HSDP); "
+        "for slow networks between nodes: as many as nodes, or groups of nodes",
+    )
     resume: str = Field(
         "never",
         description="auto: go on from the newest checkpoint in --out if there is one; never: "
         "refuse an --out that holds one; or a path to a checkpoint",
     )
+    init_from: Path | None = Field(
+        None,
+        description="begin with the weights of this checkpoint, or of a Hugging Face LLaMA folder, "
+        "and a new optimizer (fine-tuning)",
+    )
+    ledger: Path | None = Field(
+        None,
+        description="changes of the mixture and quarantined sequences (docs/token_shards.md); "
+        "default: ledger.json in --out if it is there",
+    )
     save_every: int = Field(
         0, ge=0, description="steps between checkpoints; 0: only after the last step"
     )
     keep: int = Field(2, gt=0, description="newest checkpoints to keep")
+    keep_every: int = Field(
+        0, ge=0, description="keep checkpoints of steps divisible by this for good; 0: none"
+    )
+    background_save: bool = Field(
+        True,
+        description="write checkpoints while training goes on; needs CPU memory for a copy of each "
+        "process's part",
+    )
+    max_skips: int = Field(
+        5,
+        ge=0,
+        description="updates in a row that may be left out because loss or gradient is not finite "
+        "(or is a spike, with --skip-spikes) before the run stops",
+    )
+    spike_sigma: float = Field(
+        6.0,
+        gt=0,
+        description="a loss or gradient norm this many standard deviations over the mean of the "
+        "last 128 steps is a spike: the sequences and documents of the step are logged "
+        "(OLMo-core's figures)",
+    )
+    skip_spikes: bool = Field(
+        False,
+        description="leave out the update of a step with a spike; the paper tells of no such "
+        "thing, so: no",
+    )
+    eval_every: int = Field(
+        0, ge=0, description="steps between held-out losses and samples; 0: only at the end"
+    )
     eval_sequences: int = Field(
-        64, ge=0, description="held-out sequences a source at the end of the run; 0: none"
+        64, ge=0, description="held-out sequences a source whenever it is evaluated; 0: none"
+    )
+    sample_tokens: int = Field(
+        0,
+        ge=0,
+        description="tokens to write on after each of the paper's prompts (Appendix C) when it is "
+        "evaluated; 0: none",
+    )
+    tensorboard: bool = Field(
+        False, description="also write the log to --out/tensorboard (needs tensorboard installed)"
     )
     verify_shards: bool = Field(
         False,

@@ -1,15 +1,19 @@
 """From a corpus folder to the tensors of a step.
 
 The order of the data is `tokenizer.order`'s function of the sequence number; step s trains on
-sequences (s - 1) * batch to s * batch - 1. No worker processes: a step reads a few kilobytes.
+sequences (s - 1) * batch to s * batch - 1. No worker processes: a step reads a few kilobytes, and
+one thread has them ready before they are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -17,6 +21,7 @@ from torch import Tensor
 
 from tokenizer import manifest as manifests
 from tokenizer.files import file_system, join
+from tokenizer.ledger import EMPTY, Ledger
 from tokenizer.manifest import Split, TokensManifest
 from tokenizer.order import ORDER_VERSION, DataOrder
 from tokenizer.shards import DTYPE, ShardReader
@@ -35,16 +40,28 @@ class Corpus:
     sha256: str
 
     def order(
-        self, *, seq_len: int, seed: int, split: Split, weights: Mapping[str, float] | None
+        self,
+        *,
+        seq_len: int,
+        seed: int,
+        split: Split,
+        weights: Mapping[str, float] | None,
+        ledger: Ledger = EMPTY,
     ) -> DataOrder:
-        """The data order of a split.
+        """The data order of a split, with the ledger's changes of the mixture.
 
         Raises:
             RefusedError: the split cannot give sequences of this length with these weights.
         """
         try:
             return DataOrder(
-                self.manifest, self.root, seq_len=seq_len, seed=seed, split=split, weights=weights
+                self.manifest,
+                self.root,
+                seq_len=seq_len,
+                seed=seed,
+                split=split,
+                weights=weights,
+                changes=ledger.mixture,
             )
         except ValueError as error:
             raise RefusedError(f"{self.root}: {error}") from error
@@ -124,32 +141,86 @@ def differences(
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's part of a step: int64 tensors (rows, seq_len) and the digest of its tokens.
+    """One process's part of a step.
 
-    `problem` says why it could not be read (an id outside the vocabulary, a shard cut short); the
-    batch then has no labels. It is a value because all processes must stop together.
+    Attributes:
+        numbers: the sequences that are trained on; rows after them are fillers.
+        inputs, labels: int64, shape (rows, seq_len); labels that do not count are `IGNORED`.
+        digest: of the numbers and tokens trained on.
+        problem: why it could not be read (an id outside the vocabulary, a shard cut short); the
+            batch then has no labels. It is a value because all processes must stop together.
     """
 
+    numbers: tuple[int, ...]
     inputs: Tensor
     labels: Tensor
     digest: int
     problem: str | None = None
 
 
-def read(order: DataOrder, sequences: range, rows: int) -> Batch:
-    """Reads sequences, filled up to `rows` with rows that have no labels.
+def read(order: DataOrder, sequences: range, rows: int, ledger: Ledger = EMPTY) -> Batch:
+    """Reads sequences but the quarantined ones, filled up to `rows` with rows without labels.
 
     All processes must run the same number of passes, also where their shares differ by one; the
     fillers cost time on some of them and change neither the loss nor the gradient.
     """
+    numbers = [
+        g for g, out in zip(sequences, ledger.quarantined(sequences), strict=True) if not out
+    ]
     problem, tokens = None, []
     try:
-        tokens = [order.tokens(g) for g in sequences]
-    except ValueError as error:
-        problem, sequences = str(error), sequences[:0]
-    digest = sum(order.digest_of(g, t) for g, t in zip(sequences, tokens, strict=True))
+        tokens = [order.tokens(g) for g in numbers]
+    except (ValueError, OSError) as error:
+        problem, numbers = str(error), []
+    digest = sum(order.digest_of(g, t) for g, t in zip(numbers, tokens, strict=True))
     filler = np.zeros((rows - len(tokens), order.seq_len + 1), dtype=np.int64)
     whole = torch.from_numpy(np.concatenate((*(t[None] for t in tokens), filler)))
     labels = whole[:, 1:].clone()
     labels[len(tokens) :] = IGNORED
-    return Batch(whole[:, :-1].contiguous(), labels, digest % (1 << 64), problem)
+    return Batch(tuple(numbers), whole[:, :-1].contiguous(), labels, digest % (1 << 64), problem)
+
+
+class Steps:
+    """The batches of a process's steps, each read by a thread while the step before is trained on.
+
+    Use as a context manager. `waited` are the seconds that the last `take` had to wait.
+    """
+
+    def __init__(
+        self, order: DataOrder, ledger: Ledger, *, batch: int, share: range, rows: int
+    ) -> None:
+        self._order, self._ledger = order, ledger
+        self._batch, self._share, self._rows = batch, share, rows
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="data")
+        self._ahead: tuple[int, Future[Batch]] | None = None
+        self.waited = 0.0
+
+    def numbers(self, step: int) -> range:
+        """The sequence numbers of a step, of all processes."""
+        return range((step - 1) * self._batch, step * self._batch)
+
+    def take(self, step: int) -> Batch:
+        """The batch of step `step` (from 1); begins to read the next one."""
+        began = time.perf_counter()
+        number, batch = self._ahead or (step, self._begin(step))
+        if number != step:
+            batch = self._begin(step)
+        ready = batch.result()
+        self.waited = time.perf_counter() - began
+        self._ahead = (step + 1, self._begin(step + 1))
+        return ready
+
+    def _begin(self, step: int) -> Future[Batch]:
+        numbers = self.numbers(step)[self._share.start : self._share.stop]
+        return self._thread.submit(read, self._order, numbers, self._rows, self._ledger)
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)

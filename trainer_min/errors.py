@@ -9,3 +9,7 @@ class RefusedError(Exception):
 
 class RunError(Exception):
     """A run that had started cannot go on; what was committed is safe. Exit code 1."""
+
+
+class StoppedError(Exception):
+    """A signal asked the run to end; it has saved a checkpoint. Exit code 143 (128 + SIGTERM)."""

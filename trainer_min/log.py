@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_min.checkpoint import write_atomically
+from trainer_min.errors import RefusedError
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -26,16 +27,27 @@ class RunLog:
     holds each step once.
     """
 
-    def __init__(self, folder: Path, *, after: int, steps: int, on: bool) -> None:
+    def __init__(
+        self, folder: Path, *, after: int, steps: int, on: bool, tensorboard: bool = False
+    ) -> None:
+        """Raises RefusedError if tensorboard is asked for and not installed."""
         self.on = on
         self.path = folder / "log.jsonl"
         self._every = max(1, steps // 20)
         self._steps = steps
         self._live = on and sys.stdout.isatty()
-        if on:
-            kept = [r for r in read_log(self.path) if r["step"] <= after and r["kind"] != "end"]
-            write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
-            self._stream = self.path.open("a", buffering=1)
+        self._board: Any = None
+        if not on:
+            return
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise RefusedError(f"--tensorboard: {error}") from error
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
+        kept = [r for r in read_log(self.path) if r["step"] <= after and r["kind"] != "end"]
+        write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self._stream = self.path.open("a", buffering=1)
 
     def say(self, line: str = "") -> None:
         """Prints a line."""
@@ -43,9 +55,17 @@ class RunLog:
             print(line, flush=True)
 
     def record(self, kind: str, facts: Mapping[str, Any]) -> None:
-        """Appends a record."""
-        if self.on:
-            self._stream.write(json.dumps({"kind": kind, **facts}) + "\n")
+        """Appends a record; its numbers go to TensorBoard too, as `kind/name`."""
+        if not self.on:
+            return
+        self._stream.write(json.dumps({"kind": kind, **facts}) + "\n")
+        if self._board is not None:
+            for name, value in facts.items():
+                group = value if isinstance(value, dict) else {"": value}
+                for key, number in group.items():
+                    if name != "step" and isinstance(number, int | float):
+                        tag = f"{kind}/{name}" + (f"/{key}" if key else "")
+                        self._board.add_scalar(tag, number, facts["step"])
 
     def step(self, facts: Mapping[str, Any], *, last: bool) -> None:
         """Records a step; shows it in place on a terminal, every 20th part of the run elsewhere."""
@@ -59,12 +79,16 @@ class RunLog:
             f"gradient {facts['grad_norm']:.3f}  lr {facts['lr']:.2e}  "
             f"{facts['tokens_per_s']:,.0f} tokens/s  data {facts['digest']}"
         )
+        if facts["mfu"] is not None:
+            line += f"  MFU {facts['mfu']:.1%}"
         if self._live:
             print("\r\x1b[K" + line, end="\n" if stays else "", flush=True)
         elif stays:
             print(line, flush=True)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the files."""
         if self.on:
             self._stream.close()
+        if self._board is not None:
+            self._board.close()

@@ -7,10 +7,12 @@ parallelism (FSDP2) is our substitution.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,6 +26,7 @@ from trainer_min.init import initialise
 from trainer_min.model import Transformer
 
 _HALF = 1 << 32
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,18 @@ class World:
     size: int
     device: torch.device
     mesh: DeviceMesh
+    background: dist.ProcessGroup
+    """For what other threads say to each other (checkpoints), apart from the steps' own talk."""
 
     @property
     def first(self) -> bool:
         """Whether this process writes logs and decides for all."""
         return self.rank == 0
+
+    @property
+    def device_name(self) -> str:
+        """The device's name as its driver gives it; `cpu` for a CPU."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
     def share(self, batch: int, rank: int | None = None) -> range:
         """Which of a step's sequences (0 to batch - 1) a process takes.
@@ -54,16 +64,23 @@ class World:
         dist.all_reduce(values)
         return values.tolist()
 
+    def largest(self, number: float | Tensor) -> float:
+        """The largest of all processes' numbers; NaN if one of them is."""
+        value = torch.tensor([float(number)], dtype=torch.float64)
+        unknown = torch.isnan(value)
+        dist.all_reduce(value := value.nan_to_num(-math.inf), dist.ReduceOp.MAX)
+        return math.nan if self.total(unknown[0])[0] else float(value)
+
     def total_mod_2_64(self, number: int) -> int:
         """Sum of unsigned 64-bit numbers over all processes, mod 2^64."""
         low, high = self.total(number % _HALF, number // _HALF)  # exact up to 2^21 processes
         return (int(low) + int(high) * _HALF) % (1 << 64)
 
-    def all_of(self, mine: str | None) -> list[str]:
-        """What the processes have to say, without those that have nothing."""
-        said: list[str | None] = [None] * self.size
+    def all_of(self, mine: T | None) -> list[T]:
+        """What the processes have to say, in their order, without those that have nothing."""
+        said: list[T | None] = [None] * self.size
         dist.all_gather_object(said, mine)
-        return [text for text in said if text is not None]
+        return [thing for thing in said if thing is not None]
 
     def agree(self, decision: object) -> object:
         """The first process's object, on every process."""
@@ -83,15 +100,17 @@ def _threads(asked: int, processes: int) -> int:
 
 
 @contextmanager
-def open_world(device: str = "auto", threads: int = 0) -> Iterator[World]:
+def open_world(device: str = "auto", threads: int = 0, replicas: int = 1) -> Iterator[World]:
     """Joins the processes that torchrun started, or makes a world of one; leaves it at the end.
 
     Args:
         device: auto, cpu or cuda.
         threads: CPU threads of this process; 0 shares the machine's cores evenly.
+        replicas: copies of the model, each spread over an equal part of the processes (HSDP):
+            between copies only gradients travel, so they may lie on either side of a slow network.
 
     Raises:
-        RefusedError: cuda was asked for and is not there.
+        RefusedError: cuda was asked for and is not there, or the processes cannot be divided so.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise RefusedError("--device cuda: torch finds no CUDA device here")
@@ -108,8 +127,14 @@ def open_world(device: str = "auto", threads: int = 0) -> Iterator[World]:
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:
-        mesh = init_device_mesh(chosen.type, (dist.get_world_size(),), mesh_dim_names=("shard",))
-        yield World(dist.get_rank(), dist.get_world_size(), chosen, mesh)
+        size = dist.get_world_size()
+        if size % replicas:
+            raise RefusedError(f"--replicas {replicas}: {size} processes cannot be divided so")
+        shape = (size,) if replicas == 1 else (replicas, size // replicas)
+        names = ("shard",) if replicas == 1 else ("replicate", "shard")
+        mesh = init_device_mesh(chosen.type, shape, mesh_dim_names=names)
+        background = dist.new_group(backend="gloo")
+        yield World(dist.get_rank(), size, chosen, mesh, background)
     finally:
         dist.destroy_process_group()
 

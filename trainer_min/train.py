@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import math
+import resource
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
-from trainer_min import checkpoint
+from tokenizer import ledger as ledgers
+from tokenizer.ledger import Ledger
+from tokenizer.order import DataOrder
+from trainer_min import checkpoint, flops
+from trainer_min.checkpoint import Checkpointer, Saved
 from trainer_min.config import SIZES, ModelConfig, TrainSettings
-from trainer_min.data import IGNORED, Batch, Corpus, differences, open_corpus, read
-from trainer_min.errors import RefusedError, RunError
+from trainer_min.data import IGNORED, Corpus, Steps, differences, open_corpus
+from trainer_min.errors import RefusedError, RunError, StoppedError
+from trainer_min.evaluate import bits_per_byte, held_out_losses, sample_texts, sequence_losses
 from trainer_min.log import RunLog, read_log
 from trainer_min.model import Transformer
 from trainer_min.parallel import World, build_model, reduce_gradients
 from trainer_min.schedule import learning_rate, schedule_table
+from trainer_min.watch import Watch
 
 # Settings that a run and its checkpoints share.
 _RECIPE = (
     *("seq_len", "batch", "steps", "seed", "weights"),
     *("lr", "warmup", "min_lr_ratio", "clip"),
     *("weight_decay", "decay", "beta1", "beta2", "adam_eps"),
+    *("spike_sigma", "skip_spikes"),
 )
+_BLAMED = 8  # sequences of a spike that are logged with their documents
 
 
 @dataclass(frozen=True)
@@ -50,137 +61,208 @@ def train(s: TrainSettings, world: World) -> Summary:
 
     Raises:
         RefusedError: the corpus or the checkpoint does not fit; nothing was written.
-        RunError: a loss or gradient was not finite, tokens could not be read or a checkpoint not be
-            written; the checkpoints before it are untouched.
+        RunError: too many updates in a row had to be left out, tokens could not be read or a
+            checkpoint not be written; the checkpoints before it are untouched.
+        StoppedError: SIGTERM or SIGUSR1 came; a checkpoint was saved.
     """
     corpus, config = _open(s, world)
-    weights = s.mixture()
-    order = corpus.order(seq_len=s.seq_len, seed=s.seed, split="train", weights=weights)
+    ledger = _ledger(s, world)
+    order = corpus.order(
+        seq_len=s.seq_len, seed=s.seed, split="train", weights=s.mixture(), ledger=ledger
+    )
     facts = _facts(s, config, corpus)
-    start, resumed = _where_to_start(s, facts, world)
+    saved = _where_to_start(s, facts, ledger, config, world)
+    start = saved.step if saved else 0
 
     model = build_model(config, s, world)
     optimizer = _optimizer(model, s, world)
-    if resumed is not None:
-        checkpoint.load(resumed, model, optimizer)
+    if saved is not None:
+        checkpoint.load(saved, model, optimizer)
+    elif s.init_from is not None:
+        _begin_with(s.init_from, model, world)
 
+    watch = Watch(s.spike_sigma, saved.state.get("watch") if saved else None)
+    keeper = Checkpointer(
+        s.out / "checkpoints",
+        world,
+        keep=s.keep,
+        keep_every=s.keep_every,
+        background=s.background_save,
+    )
     if world.first:
         s.out.mkdir(parents=True, exist_ok=True)
         checkpoint.write_atomically(s.out / "settings.json", s.model_dump_json(indent=1) + "\n")
-    log = RunLog(s.out, after=start, steps=s.steps, on=world.first)
-    for line in _opening(s, config, corpus, world, resumed):
+    log = RunLog(s.out, after=start, steps=s.steps, on=world.first, tensorboard=s.tensorboard)
+    for line in _opening(s, config, corpus, order, world, saved):
         log.say(line)
     log.record("run", {"step": start, "processes": world.size, **facts})
 
     model.train()
-    share = world.share(s.batch)
-    rows = math.ceil(s.batch / world.size)
+    share, rows = world.share(s.batch), math.ceil(s.batch / world.size)
     end = min(s.steps, s.stop_at or s.steps)
-    saved = start
-    for step in range(start + 1, end + 1):
-        began = time.perf_counter()
-        offset = (step - 1) * s.batch
-        batch = read(order, range(offset + share.start, offset + share.stop), rows)
-        valid = _labels(batch, world, f"step {step}", saved)
-        digest = world.total_mod_2_64(batch.digest)
-        inputs, labels = batch.inputs.to(world.device), batch.labels.to(world.device)
-
-        loss_sum = torch.zeros((), device=world.device)
-        for row in range(0, rows, s.micro_batch):
-            reduce_gradients(model, s.sync_every_micro_batch or row + s.micro_batch >= rows)
-            part = slice(row, row + s.micro_batch)
-            loss = summed_loss(model, inputs[part], labels[part])
-            (loss / valid).backward()
-            loss_sum += loss.detach()
-        norm = clip_grad_norm_(model.parameters(), s.clip)
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-
-        mean, grad_norm = world.total(loss_sum)[0] / valid, float(norm)
-        if not (math.isfinite(mean) and math.isfinite(grad_norm)):
-            raise RunError(
-                f"step {step}: loss {mean}, gradient norm {grad_norm}; the weights were not "
-                f"changed; {_safe(saved)}"
+    held_out: dict[str, float] = {}
+    with (
+        Steps(order, ledger, batch=s.batch, share=share, rows=rows) as steps,
+        _signals() as asked_to_stop,
+    ):
+        for step in range(start + 1, end + 1):
+            began = time.perf_counter()
+            batch = steps.take(step)
+            valid, problems, stop, failed = world.total(
+                (batch.labels != IGNORED).sum(),
+                batch.problem is not None,
+                bool(asked_to_stop),
+                keeper.failed(),
             )
-        lr = learning_rate(
-            step, peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.step()
-        optimizer.zero_grad()
+            if problems:
+                said = world.all_of(batch.problem)[0]
+                raise RunError(f"step {step}: {said}; {keeper.safe()}")
+            if failed:
+                keeper.finish()
+            digest = world.total_mod_2_64(batch.digest)
+            inputs, labels = batch.inputs.to(world.device), batch.labels.to(world.device)
 
-        seconds = time.perf_counter() - began
-        log.step(
-            {
-                "step": step,
-                "loss": mean,
-                "grad_norm": grad_norm,
-                "lr": lr,
-                "tokens": step * s.batch * s.seq_len,
-                "tokens_per_s": valid / seconds,
-                "seconds": seconds,
-                "digest": f"{digest:016x}",
-            },
-            last=step == end,
-        )
-        if step == end or (s.save_every and step % s.save_every == 0):
-            checkpoint.save(
-                s.out / "checkpoints", step, model, optimizer, facts, world, keep=s.keep
+            losses = []
+            for row in range(0, rows, s.micro_batch):
+                reduce_gradients(model, s.sync_every_micro_batch or row + s.micro_batch >= rows)
+                part = slice(row, row + s.micro_batch)
+                loss = sequence_losses(model, inputs[part], labels[part])
+                (loss.sum() / max(1.0, valid)).backward()
+                losses.append(loss.detach())
+            by_sequence = torch.cat(losses)
+            norm = clip_grad_norm_(model.parameters(), s.clip)
+            norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+            mean = world.total(by_sequence.sum())[0] / max(1.0, valid)
+            worst = world.largest(by_sequence.max() / s.seq_len)
+            grad_norm = float(norm)
+            odd = watch.judge(mean, grad_norm) if valid else "all its sequences are quarantined"
+            if odd and valid:
+                blamed = _blame(order, batch.numbers, by_sequence, world)
+                log.record("spike", {"step": step, "why": odd, "sequences": blamed})
+                log.say(f"step {step}: {odd}; its sequences are in {log.path.name}")
+            lr = learning_rate(
+                step, peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio
             )
-            saved = step
+            finite = math.isfinite(mean) and math.isfinite(grad_norm)
+            skip = not valid or not finite or (s.skip_spikes and odd is not None)
+            if not skip:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                optimizer.step()
+            optimizer.zero_grad()
+            watch.skipped = watch.skipped + 1 if skip and valid else 0
 
-    held_out = held_out_losses(model, corpus, s, world) if end == s.steps else {}
+            seconds = time.perf_counter() - began
+            speed = valid / seconds
+            log.step(
+                {
+                    "step": step,
+                    "loss": mean,
+                    "loss_max": worst,
+                    "grad_norm": grad_norm,
+                    "lr": lr,
+                    "skipped": skip,
+                    "tokens": step * s.batch * s.seq_len,
+                    "tokens_per_s": speed,
+                    "mfu": flops.utilisation(
+                        speed / world.size, config, s.seq_len, world.device_name
+                    ),
+                    "seconds": seconds,
+                    "data_wait": steps.waited / seconds,
+                    "memory_gb": _memory(world) / 1e9,
+                    "digest": f"{digest:016x}",
+                },
+                last=step == end,
+            )
+            if watch.skipped > s.max_skips:
+                raise RunError(
+                    f"step {step}: {odd}; {watch.skipped} updates in a row were left out, so the"
+                    f" weights were not changed since step {step - watch.skipped}; {keeper.safe()}"
+                )
+            if world.first:
+                keeper.poll()
+            if not finite and valid and (step == end or stop):
+                raise RunError(f"step {step}: {odd}, so it is not saved; {keeper.safe()}")
+            due = step == end or stop or (s.save_every and step % s.save_every == 0)
+            # What gives no finite loss is not worth keeping, whatever its weights are.
+            if due and (finite or not valid):
+                state = {
+                    "watch": watch.state(),
+                    "ledger": ledger.before(step * s.batch).to_json().decode(),
+                }
+                keeper.save(step, model, optimizer, facts, state)
+            if stop:
+                keeper.finish()
+                raise StoppedError(f"asked to stop by a signal after step {step}; {keeper.safe()}")
+            if (step == end == s.steps) or (s.eval_every and step % s.eval_every == 0):
+                held_out = _evaluate(step, model, corpus, s, world, log)
+        keeper.finish()
     summary = _summary(log, corpus, max(start, end), held_out)
     log.close()
     return summary
 
 
-def summed_loss(model: Transformer, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy in nats, float32, summed over the labels that are not `IGNORED`."""
-    logits = model(inputs).flatten(0, 1).float()
-    return F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
-
-
-@torch.no_grad()
-def held_out_losses(
-    model: Transformer, corpus: Corpus, s: TrainSettings, world: World
+def _evaluate(
+    step: int, model: Transformer, corpus: Corpus, s: TrainSettings, world: World, log: RunLog
 ) -> dict[str, float]:
-    """Mean loss a token on each source's first held-out sequences, in nats.
-
-    Sources whose held-out part is shorter than one sequence are left out.
-    """
-    model.eval()
-    losses = {}
-    for source in sorted(corpus.manifest.sources):
-        count = min(s.eval_sequences, corpus.windows(source, "valid", s.seq_len))
-        if not count:
-            continue
-        order = corpus.order(seq_len=s.seq_len, seed=s.seed, split="valid", weights={source: 1.0})
-        rows = math.ceil(count / world.size)
-        batch = read(order, world.share(count), rows)
-        valid = _labels(batch, world, f"held-out {source}", s.steps)
-        total = torch.zeros((), device=world.device)
-        for row in range(0, rows, s.micro_batch):
-            part = slice(row, row + s.micro_batch)
-            inputs, labels = batch.inputs[part], batch.labels[part]
-            total += summed_loss(model, inputs.to(world.device), labels.to(world.device))
-        losses[source] = world.total(total)[0] / valid
-    model.train()
+    losses = held_out_losses(model, corpus, s, world)
+    if losses:
+        facts = {"held_out": losses, "bits_per_byte": bits_per_byte(losses, corpus)}
+        log.record("eval", {"step": step, **facts})
+    if s.sample_tokens:
+        texts = sample_texts(model, corpus, s, world)
+        log.record("samples", {"step": step, "texts": texts})
+        for text in texts or ():
+            log.say(f"  sample after step {step}: {text!r}")
     return losses
 
 
-def _labels(batch: Batch, world: World, what: str, saved: int) -> float:
-    """Labels that count, over all processes; an error on all if one could not read its part."""
-    valid, problems = world.total((batch.labels != IGNORED).sum(), batch.problem is not None)
-    if problems:
-        raise RunError(f"{what}: {world.all_of(batch.problem)[0]}; {_safe(saved)}")
-    return valid
+def _blame(
+    order: DataOrder, numbers: tuple[int, ...], losses: Tensor, world: World
+) -> list[dict[str, Any]]:
+    """The step's worst sequences with their documents, the same on any number of processes."""
+    mine = list(zip(numbers, losses.tolist(), strict=False))
+    every = [pair for part in world.all_of(mine) for pair in part]
+    # Not a number first, then the highest.
+    every.sort(key=lambda pair: (math.isfinite(pair[1]), -pair[1], pair[0]))
+    if not world.first:
+        return []
+    return [
+        {
+            "sequence": g,
+            **order.slot(g)._asdict(),
+            "loss": loss / order.seq_len,
+            "documents": [part.id for _, part in order.documents(g)],
+        }
+        for g, loss in every[:_BLAMED]
+    ]
 
 
-def _safe(saved: int) -> str:
-    if not saved:
-        return "there is no checkpoint yet"
-    return f"the checkpoint of step {saved} is whole: --resume auto goes on from there"
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that a signal to stop puts its number into, while the block runs."""
+    came: list[int] = []
+    kinds = (signal.SIGTERM, signal.SIGUSR1)
+    try:
+        before = {
+            kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in kinds
+        }
+    except ValueError:  # not the main thread, which alone may have handlers
+        yield came
+        return
+    try:
+        yield came
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _memory(world: World) -> float:
+    """Bytes: the most that torch had allocated on the GPU, or the process's peak on CPU."""
+    if world.device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(world.device))
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _open(s: TrainSettings, world: World) -> tuple[Corpus, ModelConfig]:
@@ -204,31 +286,69 @@ def _open(s: TrainSettings, world: World) -> tuple[Corpus, ModelConfig]:
     return corpus, size.model(rows)
 
 
+def _ledger(s: TrainSettings, world: World) -> Ledger:
+    path = s.ledger or s.out / ledgers.FILE_NAME
+    text: object = None
+    if world.first and (s.ledger or path.exists()):
+        try:
+            text = ledgers.load(path).to_json()
+        except ValueError as error:
+            text = str(error)
+    text = world.agree(text)
+    if isinstance(text, str):
+        raise RefusedError(text)
+    return Ledger.model_validate_json(text) if isinstance(text, bytes) else ledgers.EMPTY
+
+
 def _facts(s: TrainSettings, config: ModelConfig, corpus: Corpus) -> dict[str, Any]:
     """What must be the same when a run goes on; all else may change (processes, micro-batch...)."""
     return {
         **{f"model.{name}": value for name, value in config.model_dump().items()},
         **{name: getattr(s, name) for name in _RECIPE},
+        "init_from": None if s.init_from is None else str(s.init_from),
         **corpus.facts(),
     }
 
 
 def _where_to_start(
-    s: TrainSettings, facts: dict[str, Any], world: World
-) -> tuple[int, Path | None]:
+    s: TrainSettings,
+    facts: dict[str, Any],
+    ledger: Ledger,
+    config: ModelConfig,
+    world: World,
+) -> Saved | None:
+    """The checkpoint to go on from, checked against this run; None for a new run."""
     folder = s.out / "checkpoints"
     path = checkpoint.newest(folder) if s.resume in ("auto", "never") else Path(s.resume)
     if path is None:
-        return 0, None
+        # With the newest one kept until the next is whole, two must fit.
+        needed = 2 * checkpoint.STATE_BYTES * config.parameters()
+        problem: object = checkpoint.no_room(folder, needed) if world.first else None
+        if problem := world.agree(problem):
+            raise RefusedError(f"two checkpoints do not fit: {problem}")
+        return None
     if s.resume == "never":
         raise RefusedError(
             f"{s.out} holds {path.name} already: --resume auto goes on, or another --out"
         )
-    step, saved = checkpoint.read_facts(path)
-    if found := checkpoint.differences(saved, facts):
+    saved = checkpoint.read(path)
+    found = checkpoint.differences(saved.facts, facts)
+    seen = ledger.before(saved.step * s.batch).to_json().decode()
+    if not found and saved.state.get("ledger") != seen:
+        found = [f"ledger: it says something else about the {saved.step} steps that are done"]
+    if found:
         raise RefusedError("\n  ".join([f"{path} is of another run:", *found]))
     world.barrier()  # none writes before all have read
-    return step, path
+    return saved
+
+
+def _begin_with(path: Path, model: Transformer, world: World) -> None:
+    if (path / checkpoint.FACTS).is_file():
+        checkpoint.load(checkpoint.read(path), model, None)
+        return
+    from trainer_min.hugging_face import load_weights
+
+    load_weights(path, model)
 
 
 def _optimizer(model: Transformer, s: TrainSettings, world: World) -> AdamW:
@@ -248,25 +368,46 @@ def _optimizer(model: Transformer, s: TrainSettings, world: World) -> AdamW:
 
 
 def _opening(
-    s: TrainSettings, config: ModelConfig, corpus: Corpus, world: World, resumed: Path | None
+    s: TrainSettings,
+    config: ModelConfig,
+    corpus: Corpus,
+    order: DataOrder,
+    world: World,
+    saved: Saved | None,
 ) -> list[str]:
-    shares = s.mixture() or {n: v.proportion for n, v in corpus.manifest.sources.items()}
-    total = sum(shares.values())
+    """What is printed before the first step: the run, its data, its recipe."""
     device = world.device.type
+    epochs = order.epochs_after(s.steps * s.batch)
+    peak = flops.peak(world.device_name)
+    copies = f" in {s.replicas} copies" if s.replicas > 1 else ""
     return [
         f"model {s.model}: {config.parameters():,} parameters, vocabulary {config.vocab_size:,}, "
         f"{'bfloat16 with float32 reduction' if device == 'cuda' else 'float32'}",
-        f"world: {world.size} process{'es' * (world.size > 1)} on {device}, "
-        f"{torch.get_num_threads()} threads each",
+        f"world: {world.size} process{'es' * (world.size > 1)} on {device}{copies}, "
+        f"{torch.get_num_threads()} threads each; {world.device_name}: "
+        + (
+            f"MFU of {peak / 1e12:g} TFLOP/s by {flops.FORMULA}" if peak else "no MFU, peak unknown"
+        ),
         f"step: {s.batch} sequences of {s.seq_len} = {s.batch * s.seq_len:,} tokens; "
         f"run: {s.steps:,} steps, {s.steps * s.batch * s.seq_len:,} tokens",
         "sequences per source: "
-        + ", ".join(f"{name} {share / total:.1%}" for name, share in shares.items() if share),
+        + ", ".join(f"{name} {share:.1%}" for name, share in order.weights.items()),
+        "epochs per source in this run: "
+        + ", ".join(f"{name} {n:.2f}" for name, n in epochs.items()),
+        *(
+            f"warning: {name} is seen {n:.1f} times; beyond four epochs repeated text is worth"
+            " little (Muennighoff et al. 2023)"
+            for name, n in epochs.items()
+            if n > _MANY_EPOCHS
+        ),
         f"AdamW ({s.beta1}, {s.beta2}), eps {s.adam_eps:g}, decay {s.weight_decay} "
         f"({s.decay}), clip {s.clip}, seed {s.seed}",
         *schedule_table(peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio),
-        f"resumed from {resumed}" if resumed else "from the start",
+        f"resumed from {saved.path}" if saved else "from the start",
     ]
+
+
+_MANY_EPOCHS = 4
 
 
 def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float]) -> Summary:
@@ -280,8 +421,10 @@ def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float])
         f"training loss: {first:.4f} at step 1, {last:.4f} at step {step} "
         f"(uniform guessing over {vocabulary:,} ids: {math.log(vocabulary):.4f})"
     )
+    bits = bits_per_byte(held_out, corpus)
     for source, loss in held_out.items():
-        facts = corpus.manifest.sources[source]
-        bits = loss / math.log(2) * facts.valid_tokens / max(1, facts.valid_text_bytes)
-        log.say(f"held-out loss {source}: {loss:.4f} nats a token, {bits:.4f} bits a byte of text")
+        log.say(
+            f"held-out loss {source}: {loss:.4f} nats a token, {bits[source]:.4f} bits a byte of"
+            " text"
+        )
     return summary

@@ -93,7 +93,7 @@ def test_steps_after_the_checkpoint_are_done_again_and_logged_once(
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"kind": "step", "step": 3, "loss": 9.0}\n{"kind": "st')
     (tmp_path / "checkpoints" / "step-00000006.part").mkdir()
-    (tmp_path / "checkpoints" / "step-00000006.part" / "__0_0.distcp").write_bytes(b"half")
+    (tmp_path / "checkpoints" / "step-00000006.part" / "__0_0.safetensors").write_bytes(b"half")
     assert main(arguments(corpus, tmp_path, resume="auto")) == 0
     assert column(tmp_path, "step") == [1, 2, 3, 4, 5, 6]
     assert column(tmp_path, "loss") == column(whole, "loss")
@@ -160,14 +160,17 @@ def test_a_corpus_that_does_not_fit_is_refused_with_the_difference(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_does_harm(
+def test_pocket_tts_262_a_loss_that_is_not_finite_stops_before_it_does_harm(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wild = {"lr": 1e30, "warmup": 0, "save_every": 1, "keep": 9}
+    """The first update is too large; what follows is skipped, not saved, and ends the run."""
+    wild = {"lr": 1e30, "warmup": 0, "save_every": 1, "keep": 9, "max_skips": 2}
     assert main(arguments(corpus, tmp_path, **wild)) == 1
     said = capsys.readouterr().err
-    assert "the weights were not changed" in said
-    assert f"the checkpoint of step {len(logged(tmp_path))} is whole" in said
+    assert "3 updates in a row were left out" in said
+    assert "step-00000001 is whole" in said
+    assert column(tmp_path, "skipped") == [False, True, True, True]
+    assert len(logged(tmp_path, "spike")) == 3
 
 
 def test_damage_in_one_process_s_share_stops_all(
@@ -194,7 +197,7 @@ def test_a_damaged_checkpoint_is_no_silent_start(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments(corpus, tmp_path, steps=2, stop_at=1)) == 0
-    (data,) = (tmp_path / "checkpoints").glob("step-*/*.distcp")
+    (data,) = (tmp_path / "checkpoints").glob("step-*/*.safetensors")
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
     assert main(arguments(corpus, tmp_path, steps=2, resume="auto")) == 1
     assert "could not be loaded" in capsys.readouterr().err
