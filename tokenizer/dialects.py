@@ -11,11 +11,14 @@ import gzip
 import io
 import os
 import struct
+from bisect import bisect_right
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from tokenizer.local import LocalFile
 
 Dialect: TypeAlias = Literal["datatrove", "olmo"]
 
@@ -58,17 +61,57 @@ def read_megatron_index(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     try:
         with open(path, "rb") as stream:
             header = stream.read(MEGATRON_HEADER.size)
-            if len(header) < MEGATRON_HEADER.size:
-                raise ValueError(f"{path}: too short for a token index")
-            magic, version, code, sequences, entries = MEGATRON_HEADER.unpack(header)
-            if magic != MEGATRON_MAGIC or version != 1 or code != MEGATRON_UINT16:
-                raise ValueError(f"{path}: no Megatron index of uint16 ids, version 1")
-            expected = MEGATRON_HEADER.size + sequences * 12 + entries * 8
-            if Path(path).stat().st_size != expected:
-                raise ValueError(f"{path}: the index is not {expected} bytes long, as it says")
+            sequences = megatron_documents(path, header, Path(path).stat().st_size)
             return np.frombuffer(stream.read(sequences * 4), dtype="<i4")
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
+
+
+def megatron_documents(path: str | os.PathLike[str], header: bytes, size: int) -> int:
+    """The number of documents in a `.idx`, from its first bytes and its size in bytes.
+
+    Raises:
+        ValueError: not an index of uint16 ids in version 1, or the size does not fit its counts.
+    """
+    if len(header) < MEGATRON_HEADER.size:
+        raise ValueError(f"{path}: too short for a token index")
+    magic, version, code, sequences, entries = MEGATRON_HEADER.unpack(header)
+    if magic != MEGATRON_MAGIC or version != 1 or code != MEGATRON_UINT16:
+        raise ValueError(f"{path}: no Megatron index of uint16 ids, version 1")
+    expected = MEGATRON_HEADER.size + sequences * 12 + entries * 8
+    if size != expected:
+        raise ValueError(f"{path}: the index is not {expected} bytes long, as it says")
+    return int(sequences)
+
+
+class DocumentStarts:
+    """Where documents begin, from a `.idx` of one document a sequence, a few bytes at a time.
+
+    Raises ValueError like `read_megatron_index`.
+    """
+
+    def __init__(self, path: str, itemsize: int) -> None:
+        self._file = LocalFile(path)
+        header = self._file.read(0, MEGATRON_HEADER.size)
+        self.documents = megatron_documents(path, header, self._file.bytes)
+        self._itemsize = itemsize
+        self._offsets = MEGATRON_HEADER.size + 4 * self.documents
+
+    def starts(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """First tokens of documents `first` to `last - 1`, then where the last of them ends:
+        int64 of shape (last - first + 1,). There must be at least one."""
+        content = self._file.read(self._offsets + 8 * first, 8 * (last - first))
+        starts = np.frombuffer(content, dtype="<i8") // self._itemsize
+        length = self._file.read(MEGATRON_HEADER.size + 4 * (last - 1), 4)
+        return np.append(starts, starts[-1] + int.from_bytes(length, "little"))
+
+    def find(self, token: int) -> int:
+        """The document that holds a token; the last one for tokens beyond the end."""
+        return bisect_right(range(self.documents), token, key=self._start) - 1
+
+    def _start(self, document: int) -> int:
+        content = self._file.read(self._offsets + 8 * document, 8)
+        return int.from_bytes(content, "little") // self._itemsize
 
 
 def write_datatrove_sidecars(

@@ -122,7 +122,7 @@ class ModelFile:
     """A SentencePiece model file, read but not yet able to encode.
 
     `trainer` and `normalizer` hold the flags under SentencePiece's own names, defaults filled in;
-    `pieces` and `types` are in id order.
+    `pieces`, `types` and `scores` are in id order.
     """
 
     content: bytes
@@ -130,6 +130,7 @@ class ModelFile:
     normalizer: dict[str, Any]
     pieces: tuple[str, ...]
     types: tuple[int, ...]
+    scores: tuple[float, ...] = ()
 
     @classmethod
     def parse(cls, content: bytes) -> ModelFile:
@@ -147,6 +148,7 @@ class ModelFile:
             normalizer={name: getattr(message.normalizer_spec, name) for name in _NORMALIZER_SPEC},
             pieces=tuple(piece.piece for piece in message.pieces),
             types=tuple(piece.type for piece in message.pieces),
+            scores=tuple(piece.score for piece in message.pieces),
         )
 
     @classmethod

@@ -2,8 +2,9 @@
 
 `PREFIX.bin` holds the ids of all documents one after the other, little-endian uint16, each document
 followed by exactly one separator. The same bytes are Megatron's and nanoGPT's `.bin`, datatrove's
-`.ds` and OLMo's `.npy`. Beside it `PREFIX.idx` (Megatron's index, `tokenizer.dialects`) and
-`PREFIX.docs.parquet` (which document lies where). See docs/token_shards.md.
+`.ds` and OLMo's `.npy`. Beside it `PREFIX.idx` (Megatron's index, `tokenizer.dialects`),
+`PREFIX.docs.parquet` (which document lies where, and where it comes from) and `PREFIX.names` (where
+a document of some name is, `tokenizer.names`). See docs/token_shards.md.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tokenizer import names as name_files
 from tokenizer.dialects import (
     Dialect,
+    DocumentStarts,
     OlmoSidecar,
     read_megatron_index,
     write_datatrove_sidecars,
@@ -35,8 +40,9 @@ from tokenizer.local import LocalFile, local_copy
 from tokenizer.manifest import MAX_VOCAB_SIZE, Shard, Split
 
 DTYPE = np.dtype("<u2")
-# Document rows held in memory before they go to the sidecar as one row group.
-ROW_GROUP = 32_768
+# Document rows held in memory before they go to the sidecar as one row group, which is also the
+# least that is read to name the documents of a window: a few milliseconds' work.
+ROW_GROUP = 4096
 # Megatron stores document lengths as int32.
 MAX_DOCUMENT = (1 << 31) - 1
 
@@ -45,6 +51,8 @@ DOCUMENTS_SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("first_token", pa.int64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),
+        pa.field("origin", pa.string()),
+        pa.field("url", pa.string()),
     ]
 )
 
@@ -76,8 +84,9 @@ class ShardInfo:
 class ShardWriter:
     """Writes one shard in a stream; nothing appears under its final name before `close`.
 
-    Memory does not grow with the text: one document's ids, a row group of document rows, and 4
-    bytes per document. Same documents in the same order give the same bytes in every file.
+    Memory does not grow with the text: one document's ids, a row group of document rows, 4 bytes
+    per document and 12 per name. Same documents in the same order give the same bytes in every
+    file.
     """
 
     def __init__(
@@ -118,7 +127,8 @@ class ShardWriter:
         self._dialects = frozenset(dialects)
         self._sha256 = hashlib.sha256()
         self._lengths = array("i")
-        self._rows: list[tuple[str, int, int]] = []
+        self._names, self._named = array("Q"), array("I")
+        self._rows: list[tuple[str, int, int, str | None, str | None]] = []
         self._tokens = 0
         self._text_bytes = 0
         self._closed = False
@@ -147,7 +157,14 @@ class ShardWriter:
         return self._tokens
 
     def add(
-        self, document_id: str, ids: npt.NDArray[np.integer] | Sequence[int], text_bytes: int
+        self,
+        document_id: str,
+        ids: npt.NDArray[np.integer] | Sequence[int],
+        text_bytes: int,
+        *,
+        origin: str | None = None,
+        url: str | None = None,
+        names: Iterable[str] = (),
     ) -> None:
         """Appends a document and its separator.
 
@@ -155,6 +172,9 @@ class ShardWriter:
             document_id: its id in the corpus.
             ids: integers of shape (n,), without separator; n may be 0.
             text_bytes: size of its text in UTF-8.
+            origin: the raw file that it comes from, and the place in it.
+            url: the page that it was.
+            names: what it can be looked up by besides its id (`find`).
 
         Raises:
             ValueError: an id outside the vocabulary, or a separator or forbidden id inside the
@@ -173,8 +193,11 @@ class ShardWriter:
         self._payload.stream.write(payload)
         self._sha256.update(payload)
         length = int(values.size) + 1
+        for name in {document_id, *names}:
+            self._names.append(name_files.hash_of(name))
+            self._named.append(len(self._lengths))
         self._lengths.append(length)
-        self._rows.append((document_id, self._tokens, length))
+        self._rows.append((document_id, self._tokens, length, origin, url))
         if self._olmo is not None:
             self._olmo.add(document_id, self._tokens, length, len(self._lengths))
         self._tokens += length
@@ -216,6 +239,11 @@ class ShardWriter:
                 self._olmo.close()
             lengths = np.frombuffer(self._lengths, dtype=np.int32)
             write_megatron_index(self._new_file(".idx").stream, lengths, DTYPE.itemsize)
+            name_files.write(
+                self._new_file(name_files.ENDING).stream,
+                np.frombuffer(self._names, dtype=np.uint64),
+                np.frombuffer(self._named, dtype=np.uint32),
+            )
             if "datatrove" in self._dialects:
                 write_datatrove_sidecars(
                     self._new_file(".ds.index").stream,
@@ -271,13 +299,17 @@ class ShardWriter:
 class DocumentSpan:
     """The part of a document inside a stretch of a shard: `length` tokens from token `start`.
 
-    `first_token` is where the whole document begins in the shard.
+    The whole document has `whole` tokens (separator included) from token `first_token` of the
+    shard. `origin` and `url` are None where its writer gave none.
     """
 
     id: str
     first_token: int
     start: int
     length: int
+    whole: int
+    origin: str | None = None
+    url: str | None = None
 
 
 class ShardReader:
@@ -372,41 +404,87 @@ class ShardReader:
 
     @property
     def documents(self) -> pa.Table:
-        """The document sidecar: id (string), first_token (int64), length (int64, separator in)."""
+        """The document sidecar: id (string), first_token (int64), length (int64, separator in),
+        origin and url (string or null)."""
         with pq.ParquetFile(self._local(".docs.parquet")) as file:
             return file.read()
 
     def documents_in(self, start: int, n: int) -> list[DocumentSpan]:
-        """The documents that tokens `start` to `start + n` belong to, in order."""
-        starts = self.first_tokens
-        if n <= 0 or start < 0 or start + n > starts[-1]:
+        """The documents that tokens `start` to `start + n` belong to, in order.
+
+        Reads the one or two row groups of the document sidecar that tell of them.
+        """
+        index = self._starts
+        size = int(index.starts(index.documents - 1, index.documents)[-1]) if index.documents else 0
+        if size != self.size:
             raise ValueError(
-                f"{self.path}: tokens {start} to {start + n} are not within 0 to {starts[-1]}"
+                f"{self.path}: the index tells of {size} tokens, the payload has {self.size}"
             )
-        first = int(np.searchsorted(starts, start, side="right")) - 1
-        last = int(np.searchsorted(starts, start + n, side="left"))
+        if n <= 0 or start < 0 or start + n > size:
+            raise ValueError(
+                f"{self.path}: tokens {start} to {start + n} are not within 0 to {size}"
+            )
+        first, last = index.find(start), index.find(start + n - 1) + 1
+        starts = index.starts(first, last).tolist()
+        rows = self._rows(range(first, last), ("id", "origin", "url"))
         spans = []
-        for index, name in enumerate(self._ids(first, last), start=first):
-            begin, end = int(starts[index]), int(starts[index + 1])
+        for row, begin, end in zip(rows, starts[:-1], starts[1:], strict=True):
             low, high = max(begin, start), min(end, start + n)
-            spans.append(DocumentSpan(name, begin, low, high - low))
+            spans.append(
+                DocumentSpan(
+                    row["id"], begin, low, high - low, end - begin, row["origin"], row["url"]
+                )
+            )
         return spans
 
-    def _ids(self, first: int, last: int) -> list[str]:
-        """The ids of documents `first` to `last`, reading only the row groups that hold them."""
-        ids: list[str] = []
-        with pq.ParquetFile(self._local(".docs.parquet")) as file:
-            row = 0
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if row < last and row + rows > first:
-                    column = file.read_row_group(group, columns=["id"]).column("id")
-                    low, high = max(first - row, 0), min(last - row, rows)
-                    ids.extend(column.slice(low, high - low).to_pylist())
-                row += rows
-        if len(ids) != last - first:
-            raise ValueError(f"{self.path}: the document sidecar has {row} rows, {last} needed")
-        return ids
+    def find(self, names: Iterable[str]) -> list[DocumentSpan]:
+        """The documents that may have one of these names, each whole; O(1), by their hashes.
+
+        Names of others may have the same hash, so who asks must look at what comes back.
+
+        Raises:
+            ValueError: a sidecar is missing, damaged, or of another shard.
+        """
+        where = self.path[: -len(".bin")] + name_files.ENDING
+        rows = name_files.Names(where).rows(names)
+        return [
+            DocumentSpan(
+                row["id"],
+                row["first_token"],
+                row["first_token"],
+                row["length"],
+                row["length"],
+                row["origin"],
+                row["url"],
+            )
+            for row in self._rows(rows, DOCUMENTS_SCHEMA.names)
+        ]
+
+    @cached_property
+    def _starts(self) -> DocumentStarts:
+        return DocumentStarts(self._local(".idx"), DTYPE.itemsize)
+
+    def _rows(self, wanted: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows of the document sidecar (ascending), reading only the row groups that hold them."""
+        found: list[dict[str, Any]] = []
+        try:
+            with pq.ParquetFile(self._local(".docs.parquet")) as file:
+                first = 0
+                for group in range(file.num_row_groups):
+                    end = first + file.metadata.row_group(group).num_rows
+                    low, high = bisect_left(wanted, first), bisect_left(wanted, end)
+                    if low < high:
+                        table = file.read_row_group(group, columns=list(columns))
+                        here = [row - first for row in wanted[low:high]]
+                        found += table.take(here).to_pylist()
+                    first = end
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{self.path}: the document sidecar: {error}") from error
+        if len(found) != len(wanted):
+            raise ValueError(
+                f"{self.path}: the document sidecar has {first} rows, {wanted[-1] + 1} needed"
+            )
+        return found
 
     def sha256(self) -> str:
         """The sha256 of the payload, read through."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -80,7 +82,63 @@ def _parser() -> argparse.ArgumentParser:
         help="settings to start from; options given beside it win",
     )
     add_settings(train, TrainSettings)
+    _add_uses(commands)
     return parser
+
+
+def _add_uses(commands: Any) -> None:
+    """What is done with a trained model."""
+
+    def command(name: str, help_: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, allow_abbrev=False, help=help_, description=help_)
+        assert isinstance(made, argparse.ArgumentParser)
+        return made
+
+    def model(parser: argparse.ArgumentParser, *, dtype: str) -> None:
+        parser.add_argument(
+            "--model",
+            type=Path,
+            required=True,
+            help="a run's folder (its newest checkpoint), a checkpoint, or a Hugging Face folder",
+        )
+        parser.add_argument(
+            "--tokenizer", type=Path, help="tokenizer.model [that beside the run's corpus]"
+        )
+        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+        parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16", "float16"])
+
+    export = command("export", "write a checkpoint as a Hugging Face LLaMA folder (safetensors)")
+    export.add_argument("--run", type=Path, required=True, help="a run's folder, or a checkpoint")
+    export.add_argument("--out", type=Path, required=True, help="the folder to make")
+    export.add_argument(
+        "--tokenizer", type=Path, help="tokenizer.model [that beside the run's corpus]"
+    )
+    export.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16", "float16"])
+
+    generate = command("generate", "write on after a text")
+    model(generate, dtype="float32")
+    generate.add_argument("--prompt", action="append", help="[the paper's prompts, Appendix C]")
+    generate.add_argument("--tokens", type=int, default=128, help="to write at most [128]")
+    generate.add_argument("--temperature", type=float, default=0.0, help="0: the likeliest [0]")
+    generate.add_argument("--top-p", type=float, default=0.95, help="with a temperature [0.95]")
+    generate.add_argument("--seed", type=int, default=0)
+
+    mmlu = command("mmlu", "MMLU as Hendrycks et al. run it and the paper reports it")
+    model(mmlu, dtype="float32")
+    mmlu.add_argument("--data", type=Path, required=True, help="folder with dev/ and test/")
+    mmlu.add_argument("--shots", type=int, default=5, help="examples in the prompt [5]")
+    mmlu.add_argument("--subjects", help="names with commas [all 57]")
+    mmlu.add_argument("--limit", type=int, help="first questions of each subject [all]")
+    mmlu.add_argument("--batch", type=int, default=8, help="prompts at once [8]")
+    mmlu.add_argument("--out", type=Path, help="also write the results there as JSON")
+
+    quarantine = command("quarantine", "keep sequences of a run from being trained on (its ledger)")
+    quarantine.add_argument("--run", type=Path, required=True, help="the run's folder")
+    quarantine.add_argument("--step", type=int, required=True, help="the step to leave out")
+    quarantine.add_argument(
+        "--sequences", help="of the step, only these numbers, with commas (as logged for a spike)"
+    )
+    quarantine.add_argument("--reason", default="")
 
 
 def settings_from(options: dict[str, Any]) -> TrainSettings:
@@ -113,11 +171,113 @@ def _train(options: dict[str, Any]) -> None:
         train(settings, world)
 
 
+def _export(options: dict[str, Any]) -> None:
+    from trainer_min import checkpoint, hugging_face, ready
+
+    found = ready.find_checkpoint(options["run"])
+    if found is None:
+        raise RefusedError(f"{options['run']}: no checkpoint here")
+    tokenizer = ready.find_tokenizer(found, options["tokenizer"])
+    saved = checkpoint.read(found)
+    for path in hugging_face.export(saved, options["out"], tokenizer, options["dtype"]):
+        print(f"{path.stat().st_size:>16,}  {path}")
+
+
+def _generate(options: dict[str, Any]) -> None:
+    from trainer_min.generate import PROMPTS, continuations
+    from trainer_min.ready import load
+
+    model = load(*(options[name] for name in ("model", "tokenizer", "device", "dtype")))
+    prompts = options["prompt"] or PROMPTS
+    ids = [[model.start, *model.encoder.encode(text).tolist()] for text in prompts]
+    written = continuations(
+        model.model,
+        ids,
+        options["tokens"],
+        longest=model.longest,
+        device=model.device,
+        stop=model.encoder.eos_id,
+        temperature=options["temperature"],
+        top_p=options["top_p"],
+        seed=options["seed"],
+    )
+    for before, after in zip(ids, written, strict=True):
+        print(model.encoder.decode([*before[1:], *after]), end="\n\n")
+
+
+def _mmlu(options: dict[str, Any]) -> None:
+    from trainer_min import mmlu
+    from trainer_min.ready import load
+
+    model = load(*(options[name] for name in ("model", "tokenizer", "device", "dtype")))
+    subjects = options["subjects"].split(",") if options["subjects"] else None
+    scores: dict[str, mmlu.Score] = {}
+    for subject, score, fewer in mmlu.evaluate(
+        model,
+        options["data"],
+        shots=options["shots"],
+        subjects=subjects,
+        limit=options["limit"],
+        batch=options["batch"],
+    ):
+        scores[subject] = score
+        note = f"  ({fewer} with fewer examples)" if fewer else ""
+        print(f"{subject:<40} {_percent(score)}{note}", flush=True)
+    for category, score in mmlu.by_category(scores).items():
+        if score.asked:
+            print(f"{category:<40} {_percent(score)}")
+    print("guessing would have 25.0 %; averages are over questions")
+    if options["out"]:
+        options["out"].write_text(mmlu.as_json(model.name, scores, options["shots"]) + "\n")
+
+
+def _percent(score: Any) -> str:
+    error = f"± {100 * score.standard_error:.1f}"
+    return f"{100 * score.accuracy:6.1f} % {error:>6} of {score.asked:,}"
+
+
+def _quarantine(options: dict[str, Any]) -> None:
+    from tokenizer import ledger
+
+    run, step = options["run"], options["step"]
+    try:
+        batch = json.loads((run / "settings.json").read_text())["batch"]
+        path = run / ledger.FILE_NAME
+        known = ledger.load(path) if path.exists() else ledger.EMPTY
+        asked = [int(n) for n in (options["sequences"] or "").split(",") if n]
+    except (OSError, ValueError, KeyError) as error:
+        raise RefusedError(f"{run}: {error}") from error
+    numbers = range((step - 1) * batch, step * batch)
+    if step < 1 or (outside := [g for g in asked if g not in numbers]):
+        raise RefusedError(
+            f"step {step} has sequences {numbers.start} to {numbers.stop - 1}"
+            + (f", not {outside[0]}" if step > 0 else "")
+        )
+    spans = [(g, g) for g in asked] or [(numbers.start, numbers.stop - 1)]
+    for first, last in spans:
+        entry = ledger.Quarantine(first=first, last=last, reason=options["reason"])
+        known = known.with_quarantine(entry)
+    known.save(path)
+    print(
+        f"{path}: {len(asked) or batch} sequences of step {step} are not trained on from now on; a"
+        " checkpoint of a later step is refused: resume from one before it"
+    )
+
+
+_COMMANDS = {
+    "train": _train,
+    "export": _export,
+    "generate": _generate,
+    "mmlu": _mmlu,
+    "quarantine": _quarantine,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     try:
         options = vars(_parser().parse_args(arguments))
-        {"train": _train}[options.pop("command")](options)
+        _COMMANDS[options.pop("command")](options)
     except (RefusedError, RunError) as error:
         if os.environ.get("RANK", "0") == "0":  # once, not once a process
             print(f"trainer_min: {error}", file=sys.stderr)

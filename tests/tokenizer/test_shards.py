@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenizer import shards as module
-from tokenizer.shards import ShardInfo, ShardReader, ShardWriter
+from tokenizer.shards import DocumentSpan, ShardInfo, ShardReader, ShardWriter
 
 DOCUMENTS: list[tuple[str, list[int]]] = [
     ("one", [5, 6, 7]),
@@ -63,7 +63,7 @@ def test_payload_is_a_bare_memmap(tmp_path: Path) -> None:
     assert info.tokens == 10 and info.documents == 4 and info.text_bytes == 40
     assert info.sha256 == hashlib.sha256(Path(info.path).read_bytes()).hexdigest()
     assert all(Path(file).is_file() for file in info.files)
-    assert sorted(os.listdir(tmp_path)) == ["a.bin", "a.docs.parquet", "a.idx"]
+    assert sorted(os.listdir(tmp_path)) == ["a.bin", "a.docs.parquet", "a.idx", "a.names"]
 
 
 def test_megatron_reads_it(tmp_path: Path) -> None:
@@ -87,6 +87,55 @@ def test_documents_sidecar(tmp_path: Path) -> None:
     assert [row["id"] for row in rows] == [name for name, _ in DOCUMENTS]
     assert [row["first_token"] for row in rows] == [0, 4, 6, 7]
     assert [row["length"] for row in rows] == [4, 2, 1, 3]
+    assert {row["origin"] for row in rows} == {row["url"] for row in rows} == {None}
+
+
+def test_where_a_document_comes_from_goes_along(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / "a", vocab_size=1000, separator_id=2)
+    writer.add("one", [5, 6], 1, origin="raw#0", url="http://one.example/")
+    writer.add("two", [7], 1, origin="raw#9", names=("page", "two"))
+    reader = ShardReader(writer.close().path)
+    assert reader.documents_in(1, 3) == [
+        DocumentSpan("one", 0, 1, 2, 3, "raw#0", "http://one.example/"),
+        DocumentSpan("two", 3, 3, 1, 2, "raw#9", None),
+    ]
+    assert [d.id for d in reader.find(["page"])] == ["two"]
+    assert reader.find(["two", "one"]) == [
+        DocumentSpan("one", 0, 0, 3, 3, "raw#0", "http://one.example/"),
+        DocumentSpan("two", 3, 3, 2, 2, "raw#9", None),
+    ]
+    assert reader.find(["raw#0"]) == reader.find([]) == []
+
+
+def test_documents_are_found_in_any_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROW_GROUP", 3)
+    many = [(f"d{n}", [3] * (n % 4)) for n in range(10)]
+    reader = ShardReader(write(tmp_path / "a", many).path)
+    for n, (name, ids) in enumerate(many):
+        first = int(reader.first_tokens[n])
+        assert reader.find([name]) == [DocumentSpan(name, first, first, *[len(ids) + 1] * 2)]
+    wanted = ["d9", "d0", "d4", "nobody"]
+    assert [d.id for d in reader.find(wanted)] == ["d0", "d4", "d9"]
+
+
+@pytest.mark.parametrize(("start", "n"), [(-1, 2), (9, 2), (0, 0), (10, 1)])
+def test_documents_of_no_tokens(tmp_path: Path, start: int, n: int) -> None:
+    reader = ShardReader(write(tmp_path / "a", DOCUMENTS).path)
+    with pytest.raises(ValueError, match="not within 0 to 10"):
+        reader.documents_in(start, n)
+
+
+def test_a_document_sidecar_of_another_shard(tmp_path: Path) -> None:
+    info = write(tmp_path / "a", DOCUMENTS)
+    write(tmp_path / "b", DOCUMENTS[:1])
+    os.replace(tmp_path / "b.docs.parquet", tmp_path / "a.docs.parquet")
+    with pytest.raises(ValueError, match="the document sidecar has 1 rows, 4 needed"):
+        ShardReader(info.path).documents_in(0, 10)
+    (tmp_path / "a.docs.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match="the document sidecar: "):
+        ShardReader(info.path).documents_in(0, 10)
 
 
 def test_datatrove_dialect(tmp_path: Path) -> None:
@@ -119,7 +168,7 @@ def test_same_documents_same_bytes(tmp_path: Path) -> None:
     for folder in ("x", "y"):
         write(tmp_path / folder / "a", DOCUMENTS, dialects=("datatrove", "olmo"))
     names = sorted(os.listdir(tmp_path / "x"))
-    assert len(names) == 6 and names == sorted(os.listdir(tmp_path / "y"))
+    assert len(names) == 7 and names == sorted(os.listdir(tmp_path / "y"))
     for name in names:
         assert (tmp_path / "x" / name).read_bytes() == (tmp_path / "y" / name).read_bytes(), name
 
@@ -278,7 +327,7 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_remote_shards_are_cached(tmp_path: Path) -> None:
     prefix = f"memory://{tmp_path.name}/a"
     info = write(prefix, DOCUMENTS, dialects=("datatrove", "olmo"))
-    assert info.path == prefix + ".bin" and len(info.files) == 6
+    assert info.path == prefix + ".bin" and len(info.files) == 7
     reader = ShardReader(info.path, cache_dir=tmp_path)
     assert reader.tokens(0, 10).tolist() == STREAM
     assert [n for n in os.listdir(tmp_path) if n.endswith("a.bin")]

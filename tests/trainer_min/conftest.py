@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tokenizer.encode import Encoder
 from tokenizer.manifest import Canary, Shard, Split, build
 from tokenizer.shards import ShardWriter
+from tokenizer.train import TokenizerSettings, train_tokenizer
 
 VOCABULARY = 300
 
@@ -56,6 +58,62 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_corpus(tmp_path: Path) -> Path:
     """A corpus that the test may damage."""
     return write_corpus(tmp_path / "tokens")
+
+
+def lines(count: int = 600) -> list[str]:
+    """Sentences with numbers, capitals and the letters that answers are given in."""
+    rng = np.random.default_rng(3)
+    words = [
+        "the",
+        "answer",
+        "of",
+        "a",
+        "small",
+        "model",
+        "is",
+        "A",
+        "B",
+        "C",
+        "or",
+        "D",
+        "and",
+        "sun",
+        "moon",
+        "river",
+        "stone",
+        "counts",
+    ]
+    return [
+        " ".join(rng.choice(words, 9)) + f" {rng.integers(100)}. Answer: {'ABCD'[i % 4]}"
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of text with its tokenizer beside it."""
+    folder = tmp_path_factory.mktemp("spoken") / "tokens"
+    (folder / "books").mkdir(parents=True)
+    path = folder / "tokenizer.model"
+    train_tokenizer(lines(), path, TokenizerSettings(vocab_size=320))
+    encoder = Encoder(path)
+    shards = []
+    for split, texts in (("train", lines(400)), ("valid", lines(60))):
+        name = f"books/{split}-00000-of-00001"
+        writer = ShardWriter(
+            folder / name, vocab_size=encoder.vocab_size, separator_id=encoder.eos_id
+        )
+        for number, text in enumerate(texts):
+            writer.add(f"{split}-{number}", encoder.encode(text), len(text.encode()))
+        shards.append(writer.close().entry(f"{name}.bin", source="books", split=split))
+    build(
+        tokenizer_sha256=encoder.model.sha256,
+        canary=encoder.canary,
+        vocab_size=encoder.vocab_size,
+        proportions={"books": 1.0},
+        shards=shards,
+    ).save(folder)
+    return folder
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
