@@ -13,8 +13,10 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from trainer_min.config import PRESETS, TrainSettings
+from trainer_min.config import LLAMA_VOCABULARY, PRESETS, SIZES, TrainSettings
 from trainer_min.errors import RefusedError, RunError, StoppedError
+from trainer_min.plan import GPUS
+from trainer_min.plan import lines as plan_lines
 
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 143
 
@@ -132,6 +134,18 @@ def _add_uses(commands: Any) -> None:
     mmlu.add_argument("--batch", type=int, default=8, help="prompts at once [8]")
     mmlu.add_argument("--out", type=Path, help="also write the results there as JSON")
 
+    plan = command("plan", "what a run would take: memory, days, energy, and the size to train")
+    plan.add_argument("--model", required=True, choices=sorted(SIZES), help="size")
+    plan.add_argument("--tokens", type=float, help="[the size's: its steps]")
+    plan.add_argument("--gpu", default="H100", choices=sorted(GPUS), help="[H100]")
+    plan.add_argument("--gpus", type=int, default=8, help="[8]")
+    plan.add_argument(
+        "--mfu", type=float, default=0.4, help="share of the GPU's peak that training uses [0.4]"
+    )
+    plan.add_argument(
+        "--inference-tokens", type=float, default=0, help="to be served by the trained model [0]"
+    )
+
     quarantine = command("quarantine", "keep sequences of a run from being trained on (its ledger)")
     quarantine.add_argument("--run", type=Path, required=True, help="the run's folder")
     quarantine.add_argument("--step", type=int, required=True, help="the step to leave out")
@@ -236,6 +250,24 @@ def _percent(score: Any) -> str:
     return f"{100 * score.accuracy:6.1f} % {error:>6} of {score.asked:,}"
 
 
+def _plan(options: dict[str, Any]) -> None:
+    if options["gpus"] < 1 or not 0 < options["mfu"] <= 1 or options["inference_tokens"] < 0:
+        raise RefusedError("--gpus is at least 1, --mfu in (0, 1], --inference-tokens not negative")
+    size = SIZES[options["model"]]
+    for line in plan_lines(
+        options["model"],
+        size.model(size.vocab_size or LLAMA_VOCABULARY),
+        tokens=options["tokens"] or size.steps * size.batch * size.seq_len,
+        gpu=GPUS[options["gpu"]],
+        gpus=options["gpus"],
+        mfu=options["mfu"],
+        seq_len=size.seq_len,
+        batch=size.batch,
+        inference_tokens=options["inference_tokens"],
+    ):
+        print(line)
+
+
 def _quarantine(options: dict[str, Any]) -> None:
     from tokenizer import ledger
 
@@ -269,6 +301,7 @@ _COMMANDS = {
     "export": _export,
     "generate": _generate,
     "mmlu": _mmlu,
+    "plan": _plan,
     "quarantine": _quarantine,
 }
 
