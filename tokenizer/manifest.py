@@ -87,7 +87,11 @@ class SourceTokens(_Part):
 
 
 class Shard(_Part):
-    """One payload file. `path` is relative to the manifest's folder and ends in `.bin`."""
+    """One payload file. `path` is relative to the manifest's folder and ends in `.bin`.
+
+    `mask_sha256` is of the `.mask` file beside it, one byte a token: 1 where it is a label. None: no
+    such file, all tokens are.
+    """
 
     path: ShardPath
     split: Split
@@ -96,6 +100,7 @@ class Shard(_Part):
     documents: Annotated[int, Field(ge=0)]
     text_bytes: Annotated[int, Field(ge=0)]
     sha256: Sha256
+    mask_sha256: Sha256 | None = None
 
 
 class TokensManifest(_Part):

@@ -134,6 +134,20 @@ def _add_uses(commands: Any) -> None:
     mmlu.add_argument("--batch", type=int, default=8, help="prompts at once [8]")
     mmlu.add_argument("--out", type=Path, help="also write the results there as JSON")
 
+    instruct = command("instruct", "prompts and responses (JSON lines) to a corpus for fine-tuning")
+    instruct.add_argument("--input", type=Path, required=True, help="one JSON object a line")
+    instruct.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model")
+    instruct.add_argument("--out", type=Path, required=True, help="folder to make; then train")
+    instruct.add_argument("--prompt", default="prompt", help="name of the field [prompt]")
+    instruct.add_argument("--response", default="response", help="name of the field [response]")
+    instruct.add_argument(
+        "--joint", default="\n", help="between prompt and response; not a label [a newline]"
+    )
+    instruct.add_argument(
+        "--valid-share", type=float, default=0.0, help="prompts held out, by hash [0]"
+    )
+    instruct.add_argument("--seed", type=int, default=0)
+
     plan = command("plan", "what a run would take: memory, days, energy, and the size to train")
     plan.add_argument("--model", required=True, choices=sorted(SIZES), help="size")
     plan.add_argument("--tokens", type=float, help="[the size's: its steps]")
@@ -250,6 +264,26 @@ def _percent(score: Any) -> str:
     return f"{100 * score.accuracy:6.1f} % {error:>6} of {score.asked:,}"
 
 
+def _instruct(options: dict[str, Any]) -> None:
+    from trainer_min.instruct import write
+
+    if not 0 <= options["valid_share"] < 1:
+        raise RefusedError("--valid-share is from 0 to below 1")
+    names = ("prompt", "response", "joint", "valid_share", "seed")
+    out = options["out"]
+    counts = write(
+        options["input"], options["tokenizer"], out, **{name: options[name] for name in names}
+    )
+    train, valid = counts.documents["train"], counts.documents["valid"]
+    print(
+        f"{counts.read:,} examples read = {train:,} to train on + {valid:,} held out"
+        f" + {len(counts.bad):,} bad; {counts.tokens:,} tokens, {counts.labels:,} of them labels"
+    )
+    for line in counts.bad:
+        print(f"bad: {line}", file=sys.stderr)
+    print(f"python -m trainer_min train --corpus {out} --init-from MODEL ...")
+
+
 def _plan(options: dict[str, Any]) -> None:
     if options["gpus"] < 1 or not 0 < options["mfu"] <= 1 or options["inference_tokens"] < 0:
         raise RefusedError("--gpus is at least 1, --mfu in (0, 1], --inference-tokens not negative")
@@ -301,6 +335,7 @@ _COMMANDS = {
     "export": _export,
     "generate": _generate,
     "mmlu": _mmlu,
+    "instruct": _instruct,
     "plan": _plan,
     "quarantine": _quarantine,
 }

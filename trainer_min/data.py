@@ -16,16 +16,20 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from tokenizer import manifest as manifests
 from tokenizer.files import file_system, join
 from tokenizer.ledger import EMPTY, Ledger
-from tokenizer.manifest import Split, TokensManifest
+from tokenizer.manifest import Shard, Split, TokensManifest
 from tokenizer.order import ORDER_VERSION, DataOrder
 from tokenizer.shards import DTYPE, ShardReader
 from trainer_min.errors import RefusedError
+
+MASK = ".mask"
+"""Ending of the file beside a shard that says which tokens are labels: one byte each, 1 or 0."""
 
 IGNORED = -100
 """Label of a position that has no part in the loss."""
@@ -134,9 +138,23 @@ def differences(
             found.append(
                 f"shard {shard.path}: manifest {shard.tokens * DTYPE.itemsize} bytes, file {size}"
             )
+        elif shard.mask_sha256 is not None and (problem := _mask_problem(corpus, shard, verify)):
+            found.append(problem)
         elif verify and (actual := ShardReader(url).sha256()) != shard.sha256:
             found.append(f"shard {shard.path}: manifest sha256 {shard.sha256}, file {actual}")
     return found
+
+
+def _mask_problem(corpus: Corpus, shard: Shard, verify: bool) -> str | None:
+    path = shard.path.removesuffix(".bin") + MASK
+    fs, file = file_system(join(corpus.root, path))
+    if not fs.isfile(file) or fs.size(file) != shard.tokens:
+        return f"mask {path}: manifest {shard.tokens} bytes, file " + (
+            f"{fs.size(file)}" if fs.isfile(file) else "missing"
+        )
+    if verify and (actual := hashlib.sha256(fs.cat_file(file)).hexdigest()) != shard.mask_sha256:
+        return f"mask {path}: manifest sha256 {shard.mask_sha256}, file {actual}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -167,17 +185,44 @@ def read(order: DataOrder, sequences: range, rows: int, ledger: Ledger = EMPTY) 
     numbers = [
         g for g, out in zip(sequences, ledger.quarantined(sequences), strict=True) if not out
     ]
-    problem, tokens = None, []
+    problem, tokens, hidden = None, [], []
     try:
         tokens = [order.tokens(g) for g in numbers]
+        hidden = [_hidden(order, g) for g in numbers]
     except (ValueError, OSError) as error:
-        problem, numbers = str(error), []
+        problem, numbers, tokens, hidden = str(error), [], [], []
     digest = sum(order.digest_of(g, t) for g, t in zip(numbers, tokens, strict=True))
     filler = np.zeros((rows - len(tokens), order.seq_len + 1), dtype=np.int64)
     whole = torch.from_numpy(np.concatenate((*(t[None] for t in tokens), filler)))
     labels = whole[:, 1:].clone()
     labels[len(tokens) :] = IGNORED
+    for row, mask in enumerate(hidden):
+        if mask is not None:
+            labels[row][torch.from_numpy(mask[1:])] = IGNORED
     return Batch(tuple(numbers), whole[:, :-1].contiguous(), labels, digest % (1 << 64), problem)
+
+
+def _hidden(order: DataOrder, g: int) -> npt.NDArray[np.bool_] | None:
+    """Which of a sequence's tokens are no labels; None where its shards have no mask.
+
+    Raises:
+        ValueError: a mask is not as long as its shard.
+    """
+    spans = order.spans(g)
+    shards = [order.manifest.shards[span.shard_index] for span in spans]
+    if all(shard.mask_sha256 is None for shard in shards):
+        return None
+    parts = []
+    for shard, span in zip(shards, spans, strict=True):
+        if shard.mask_sha256 is None:
+            parts.append(np.zeros(span.n, dtype=np.bool_))
+            continue
+        fs, path = file_system(join(order.root, shard.path.removesuffix(".bin") + MASK))
+        found = fs.cat_file(path, start=span.token_offset, end=span.token_offset + span.n)
+        if len(found) != span.n or fs.size(path) != shard.tokens:
+            raise ValueError(f"{path}: not one byte for each of {shard.tokens} tokens")
+        parts.append(np.frombuffer(found, dtype=np.uint8) == 0)
+    return np.concatenate(parts)
 
 
 class Steps:
