@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from stages.arxiv.expander import Expander, Handler
-from stages.arxiv.lexer import WORD, blanks_end
+from stages.arxiv.lexer import WORD, blanks_end, group_end
+from stages.arxiv.macros import EMPTY_TEST
 from stages.arxiv.source import Source
 from stages.arxiv.words import words
 
@@ -18,7 +19,7 @@ CONDITIONALS = words(
     ifCLASSOPTIONcaptionsoff ifCLASSOPTIONonecolumn ifCLASSOPTIONtwocolumn ifCLASSOPTIONdraftcls
     ifCLASSOPTIONpeerreview iftwocolumn ifcvprfinal ificcvfinal ifthreedprinting
     """
-)
+) | {EMPTY_TEST}
 """Commands that a \\fi ends. Others that begin with `if` (\\iff, \\ifthenelse) have no \\fi."""
 
 _STEP = re.compile(r"\\(?:([A-Za-z@]+)|[\s\S])|%[^\n]*")
@@ -61,7 +62,7 @@ def condition(x: Expander, source: Source, start: int) -> bool:
     after = source.pos
     value = _decide(x, source, name)
     if value is None:
-        x.conditions.append(None)
+        x.open_condition(decided=False)
         x.copy("\\" + name)
         for _ in range(_TESTED.get(name, 0)):  # what is tested is not what is meant
             match = WORD[True].match(source.text, blanks_end(source.text, source.pos))
@@ -76,10 +77,10 @@ def condition(x: Expander, source: Source, start: int) -> bool:
             source.pos = after
             return False
         if met == "fi":
-            x.swallow_line(source)
+            x.swallow_blanks(source)
             return True
-    x.conditions.append(True)
-    x.swallow_line(source)
+    x.open_condition(decided=True)
+    x.swallow_blanks(source)
     return True
 
 
@@ -88,6 +89,11 @@ def _decide(x: Expander, source: Source, name: str) -> bool | None:
         return name == "iftrue"
     if name in x.switches:
         return x.switches[name]
+    if name == EMPTY_TEST:
+        stop = group_end(source.text, source.pos, len(source.text), x.charge)
+        argument = source.text[source.pos + 1 : stop - 1] if stop > 0 else None
+        source.pos = max(source.pos, stop)
+        return not argument.strip() if argument is not None else None
     if name == "ifnum" and (match := _NUMBERS.match(source.text, source.pos)):
         source.pos = match.end()
         left, right = int(match.group(1)), int(match.group(3))
@@ -100,22 +106,20 @@ def _decide(x: Expander, source: Source, name: str) -> bool | None:
 
 def otherwise(x: Expander, source: Source, start: int) -> bool:
     """\\else: the branch before it was read, so this one is not."""
-    if not x.conditions or x.conditions[-1] is None:
+    if not x.conditions or not x.conditions[-1]:
         return False
     if not _skip(x, source, to_else=False):
         return False
-    x.conditions.pop()
-    x.swallow_line(source)
+    x.close_condition()
+    x.swallow_blanks(source)
     return True
 
 
 def end(x: Expander, source: Source, start: int) -> bool:
-    if not x.conditions:
-        return False
-    known = x.conditions.pop()
-    if known:
-        x.swallow_line(source)
-    return bool(known)
+    decided = x.close_condition()
+    if decided:
+        x.swallow_blanks(source)
+    return bool(decided)
 
 
 def new_switch(x: Expander, source: Source, start: int) -> bool:
@@ -128,15 +132,15 @@ def new_switch(x: Expander, source: Source, start: int) -> bool:
     x.switches["if" + name] = False
     x.handlers["if" + name] = condition
     x.handlers[name + "true"] = x.handlers[name + "false"] = set_switch
-    x.swallow_line(source)
+    x.swallow_blanks(source)
     return True
 
 
 def set_switch(x: Expander, source: Source, start: int) -> bool:
     name = source.text[start + 1 : source.pos]
     on = name.endswith("true")
-    x.switches["if" + name.removesuffix("true" if on else "false")] = on
-    x.swallow_line(source)
+    x.set_switch("if" + name.removesuffix("true" if on else "false"), on)
+    x.swallow_blanks(source)
     return True
 
 

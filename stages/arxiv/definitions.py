@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from stages.arxiv.expander import Expander, Handler
 from stages.arxiv.lexer import WORD, blanks_end, bracket_end, group_end, without_comments
-from stages.arxiv.macros import Macro, computes, may_be_defined, parse_body, parse_parameters
+from stages.arxiv.macros import (
+    Macro,
+    Option,
+    branches,
+    computes,
+    decidable,
+    may_be_defined,
+    parse_body,
+    parse_parameters,
+)
 from stages.arxiv.source import Source
 
 _MAX_DEFINITION = 20_000  # characters; longer ones are no abbreviations
-_DIGIT = re.compile(r"\s*\[\s*([0-9])\s*\]")
+DIGIT = re.compile(r"\s*\[\s*([0-9])\s*\]")
 _PREFIXED = re.compile(
     r"\s*\\(long|global|outer|protected|def|gdef|edef|xdef|let|newcommand|renewcommand)(?![A-Za-z@])"
 )
 _PARAMETER_TEXT = re.compile(r"(?:[^{}\\%]|\\(?:[A-Za-z@]+|[^A-Za-z]))*")
-_XPARSE = re.compile(r"\s*(?:(m)|O\{([^{}]*)\}|([a-zA-Z+!>].*))", re.DOTALL)
 
 
-def _name(source: Source) -> str | None:
+def read_name(source: Source) -> str | None:
     """Reads the name that is being defined, with or without braces; without its backslash."""
     text = source.text
     place = blanks_end(text, source.pos)
@@ -38,7 +47,7 @@ def _name(source: Source) -> str | None:
     return match.group()[1:]
 
 
-def _group(x: Expander, source: Source) -> str | None:
+def group(x: Expander, source: Source) -> str | None:
     """Reads a group, or a single token in its place; without braces and comments."""
     place = blanks_end(source.text, source.pos)
     if not source.text.startswith("{", place):
@@ -54,7 +63,7 @@ def _group(x: Expander, source: Source) -> str | None:
     return without_comments(source.text[place + 1 : end - 1])
 
 
-def _bracket(x: Expander, source: Source) -> str | None:
+def bracket(x: Expander, source: Source) -> str | None:
     """Reads `[...]` if there is one; without brackets and comments."""
     place = blanks_end(source.text, source.pos)
     if not source.text.startswith("[", place):
@@ -66,7 +75,7 @@ def _bracket(x: Expander, source: Source) -> str | None:
     return without_comments(source.text[place + 1 : end - 1])
 
 
-def _settle(
+def settle(
     x: Expander, source: Source, start: int, macro: Macro, body: str, known: bool = True
 ) -> bool:
     """Takes a definition up, or copies it: where it is odd, protected or no abbreviation."""
@@ -75,11 +84,12 @@ def _settle(
     if macro.name in x.handlers and macro.name in ("onedot", "xspace"):
         x.swallow_line(source)  # of a style that most papers of a field share: done here
         return True
-    if not known or computes(body, x.macros, source.style):
+    inside = branches(body, x.macros) if not x.in_document else ()
+    if not known or computes(body, x.macros, source.style, inside=bool(inside)):
         # The name no longer means what it did, so calls of it must stay.
         x.define(Macro(macro.name, usable=False))
         return _copied(x, source, start)
-    x.define(macro)
+    x.define(replace(macro, branches=inside) if inside else macro)
     x.everywhere = False
     x.swallow_line(source)
     return True
@@ -101,22 +111,40 @@ def new_command(x: Expander, source: Source, start: int) -> bool:
     source.pos = blanks_end(source.text, source.pos)
     if source.text.startswith("*", source.pos):
         source.pos += 1
-    name = _name(source)
-    digit = _DIGIT.match(source.text, source.pos) if name is not None else None
-    if digit is not None:
-        source.pos = digit.end()
-    default = _bracket(x, source) if digit is not None else None
-    body = _group(x, source) if name is not None else None
+    name = read_name(source)
+    options = optional_arguments(x, source) if name is not None else []
+    body = group(x, source) if name is not None else None
     if name is None or body is None:
         source.pos = after
         return False
     if provide and name in x.macros:
         x.swallow_line(source)
         return True
-    arity = int(digit.group(1)) if digit is not None else 0
-    parsed = parse_body(body, arity)
-    macro = Macro(name, ("",) * (arity + 1), default, parsed or (), source.at)
-    return _settle(x, source, start, macro, body, parsed is not None)
+    return abbreviation(x, source, start, name, options, body)
+
+
+def optional_arguments(x: Expander, source: Source) -> list[Option | None]:
+    """Reads the [n][default] of a definition."""
+    digit = DIGIT.match(source.text, source.pos)
+    if digit is None:
+        return []
+    source.pos = digit.end()
+    default = bracket(x, source)
+    options: list[Option | None] = [None] * int(digit.group(1))
+    if default is not None and options:
+        options[0] = Option(default)
+    return options
+
+
+def abbreviation(
+    x: Expander, source: Source, start: int, name: str, options: list[Option | None], body: str
+) -> bool:
+    """Settles a macro whose arguments are groups, or may be left out."""
+    body = decidable(body)
+    parsed = parse_body(body, len(options))
+    delimiters = ("",) * (len(options) + 1)
+    macro = Macro(name, delimiters, tuple(options), parsed or (), source.at)
+    return settle(x, source, start, macro, body, parsed is not None)
 
 
 def define(x: Expander, source: Source, start: int) -> bool:
@@ -138,25 +166,26 @@ def define(x: Expander, source: Source, start: int) -> bool:
         source.pos = after
         return False
     source.pos = parameters.end()
-    body = _group(x, source)
+    body = group(x, source)
     if body is None:
         x.everywhere = False
         source.pos = after
         return False
     text = parameters.group()
     brace = text.endswith("#")
+    body = decidable(body)
     delimiters = parse_parameters(text.removesuffix("#").lstrip(" \t"))
     if delimiters is None:
-        return _settle(x, source, start, Macro(name), body, known=False)
+        return settle(x, source, start, Macro(name), body, known=False)
     parsed = parse_body(body, len(delimiters) - 1)
     if brace and parsed is not None:
         brace = len(delimiters) > 1
-    macro = Macro(name, delimiters, None, parsed or (), source.at, brace=brace)
+    macro = Macro(name, delimiters, (), parsed or (), source.at, brace=brace)
     # \\edef fixes the meanings of now; that is the same only where nothing in it has another.
     early = command in ("edef", "xdef") and any(
         word[1:] in x.macros for word in WORD[source.at].findall(body)
     )
-    return _settle(x, source, start, macro, body, parsed is not None and not early)
+    return settle(x, source, start, macro, body, parsed is not None and not early)
 
 
 def prefix(x: Expander, source: Source, start: int) -> bool:
@@ -178,7 +207,7 @@ def prefix(x: Expander, source: Source, start: int) -> bool:
 def let(x: Expander, source: Source, start: int) -> bool:
     """\\let\\name=\\other: a name gets the meaning that the other has now."""
     after = source.pos
-    name = _name(source)
+    name = read_name(source)
     place = blanks_end(source.text, source.pos)
     if source.text.startswith("=", place):
         place = blanks_end(source.text, place + 1)
@@ -194,7 +223,7 @@ def let(x: Expander, source: Source, start: int) -> bool:
 def copy_command(x: Expander, source: Source, start: int) -> bool:
     """\\LetLtxMacro{\\name}{\\other} and \\NewCommandCopy."""
     after = source.pos
-    name, other = _name(source), _name(source)
+    name, other = read_name(source), read_name(source)
     if name is None or other is None:
         source.pos = after
         return False
@@ -214,16 +243,7 @@ def _same(x: Expander, source: Source, start: int, name: str, other: str) -> boo
     if meaning is None or not meaning.usable:
         x.define(Macro(name, alias=other))
     else:
-        x.define(
-            Macro(
-                name,
-                meaning.delimiters,
-                meaning.default,
-                meaning.body,
-                meaning.at,
-                brace=meaning.brace,
-            )
-        )
+        x.define(replace(meaning, name=name))
     x.everywhere = False
     x.swallow_line(source)
     return True
@@ -238,37 +258,13 @@ def operator(x: Expander, source: Source, start: int) -> bool:
     place = blanks_end(source.text, source.pos)
     star = "*" if source.text.startswith("*", place) else ""
     source.pos = place + len(star)
-    name = _name(source)
-    body = _group(x, source) if name is not None else None
+    name = read_name(source)
+    body = group(x, source) if name is not None else None
     if name is None or body is None:
         source.pos = after
         return False
     macro = Macro(name, body=(f"\\operatorname{star}{{{body}}}",), at=source.at)
-    return _settle(x, source, start, macro, body)
-
-
-def document_command(x: Expander, source: Source, start: int) -> bool:
-    """\\NewDocumentCommand{\\name}{m m}{body}, with mandatory and `O{default}` arguments."""
-    after = source.pos
-    name = _name(source)
-    arguments = _group(x, source) if name is not None else None
-    body = _group(x, source) if arguments is not None else None
-    if name is None or arguments is None or body is None:
-        source.pos = after
-        return False
-    default, arity, known = None, 0, True
-    rest = arguments.strip()
-    while rest and known and arity < 9:
-        match = _XPARSE.match(rest)
-        known = match is not None and match.group(3) is None
-        if match is not None and match.group(2) is not None:
-            known = known and arity == 0
-            default = match.group(2)
-        arity += 1
-        rest = rest[match.end() :].strip() if match is not None else ""
-    parsed = parse_body(body, arity) if known else None
-    macro = Macro(name, ("",) * (arity + 1), default, parsed or (), source.at)
-    return _settle(x, source, start, macro, body, parsed is not None)
+    return settle(x, source, start, macro, body)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -282,11 +278,4 @@ HANDLERS: dict[str, Handler] = {
     "let": let,
     **dict.fromkeys(("LetLtxMacro", "NewCommandCopy", "RenewCommandCopy"), copy_command),
     "DeclareMathOperator": operator,
-    **dict.fromkeys(
-        (
-            *("NewDocumentCommand", "RenewDocumentCommand", "DeclareDocumentCommand"),
-            "ProvideDocumentCommand",
-        ),
-        document_command,
-    ),
 }

@@ -44,6 +44,7 @@ _DECLARED = re.compile(
     re.MULTILINE,
 )
 _LOOK = 64 << 10  # bytes in which a declaration is searched
+_WIDE_HEAD = 512  # bytes
 _HIGH = bytes(range(128, 256))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffe\uffff]+")
 
@@ -65,8 +66,9 @@ def decode(data: bytes, default: str | None = None) -> tuple[str, str]:
     """A file's text, line ends as `\\n`, and the codec. Never fails.
 
     A byte-order mark decides; then valid UTF-8 is UTF-8; then what the file declares, or `default`
-    (what the main file declares); then Windows-1252, of which Latin-1 is a part. Where a file
-    mixes UTF-8 with single bytes, each is read as what it is.
+    (what the main file declares); then Mac Roman where lines end as on old Macintoshes; then
+    Windows-1252, of which Latin-1 is a part. Where a file mixes UTF-8 with single bytes, each is
+    read as what it is.
     """
     text, codec = _decode(data, default)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -74,15 +76,26 @@ def decode(data: bytes, default: str | None = None) -> tuple[str, str]:
     return _CONTROL.sub("", text), codec
 
 
+def wide(data: bytes) -> str | None:
+    """The codec of UTF-16 without a byte-order mark: every second byte of TeX is 0 then."""
+    head = data[:_WIDE_HEAD]
+    for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(head) >= 16 and head[first::2].count(0) * 5 > len(head[first::2]) * 4:
+            return codec if head[1 - first :: 2].count(0) == 0 else None
+    return None
+
+
 def _decode(data: bytes, default: str | None) -> tuple[str, str]:
     for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if data.startswith(mark):
             return data.decode(codec, "replace"), codec
+    if (codec := wide(data) or "") != "":
+        return data.decode(codec, "replace"), codec
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return data.decode("utf-8"), "utf-8" if not data.isascii() else "ascii"
     except UnicodeDecodeError:
-        codec = declared(data) or default or "cp1252"
+        codec = declared(data) or default or _of_line_ends(data)
     if codec == "utf-8" or _mostly_utf8(data):
         return data.decode("utf-8", _BYTEWISE), "utf-8+cp1252"
     try:
@@ -90,6 +103,11 @@ def _decode(data: bytes, default: str | None) -> tuple[str, str]:
     except UnicodeDecodeError:
         # Five bytes are undefined in Windows-1252, more in others.
         return data.decode("cp1252", _BYTEWISE), "cp1252"
+
+
+def _of_line_ends(data: bytes) -> str:
+    """Lines ended by a carriage return alone were written on a Macintosh before 2001."""
+    return "mac_roman" if b"\r" in data and b"\n" not in data else "cp1252"
 
 
 def _mostly_utf8(data: bytes) -> bool:

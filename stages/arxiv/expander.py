@@ -13,15 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from stages.arxiv.lexer import COMMENT, WORD, blanks_end, bracket_end, group_end, without_comments
-from stages.arxiv.macros import Macro, delimiter_pattern, single_token
+from stages.arxiv.arguments import read_arguments
+from stages.arxiv.lexer import blanks_end, group_end
+from stages.arxiv.macros import Macro, single_token, starts_with
 from stages.arxiv.output import BombError, Output
 from stages.arxiv.settings import ArxivSettings
 from stages.arxiv.source import Source
 from stages.arxiv.tree import Tree
 from stages.arxiv.words import words
+
+if TYPE_CHECKING:
+    from stages.arxiv.environments import Environment
 
 Handler = Callable[["Expander", Source, int], bool]
 """Does what a command does: (expander, source, where the command begins in it) -> whether it did.
@@ -45,18 +49,18 @@ SHORT_FORM = ""
 """Key of the handler of characters that are short for \\verb; no command has this name."""
 
 _BLANKS_ON_LINE = re.compile(r"[ \t]+(?=[^\s%])")
-_BLANKS = re.compile(r"[ \t]+")
 _LINE_END = re.compile(r"[ \t]*(?:\n|\Z)")
 _SCOPES_SEARCHED = 50
+_BRANCHES_FOLLOWED = 100
 
 
 class Scope:
-    """A group: what opened it, and the meanings that its end gives back."""
+    """A group: what opened it, and the meanings that its end gives back; `silent`: not written."""
 
-    __slots__ = ("pending", "saved", "tag")
+    __slots__ = ("pending", "saved", "silent", "tag")
 
-    def __init__(self, tag: str, pending: int = 0) -> None:
-        self.tag, self.pending = tag, pending
+    def __init__(self, tag: str, pending: int = 0, silent: bool = False) -> None:
+        self.tag, self.pending, self.silent = tag, pending, silent
         self.saved: dict[str, Macro | None] | None = None
 
 
@@ -67,8 +71,11 @@ class Expander:
         self.tree, self.settings, self.handlers = tree, settings, handlers
         self.out = Output(settings.max_output_chars)
         self.macros: dict[str, Macro] = {}
-        self.switches: dict[str, bool] = {}
-        self.conditions: list[bool | None] = []
+        self.switches: dict[str, bool | None] = {}
+        self.conditions: list[bool] = []  # open ones: whether they were decided
+        self.undecided = 0  # of them
+        self.environments: dict[str, Environment] = {}
+        self.renamed: list[tuple[str, str]] = []  # open ones, and what their ends stand for
         self.verbatims: set[str] = set()
         self.comments: set[str] = {"comment"}
         self.stack: list[Source] = []
@@ -76,6 +83,7 @@ class Expander:
         self.files_read: list[str] = []
         self.missing: set[str] = set()
         self.in_document = False
+        self.appended = False  # \appendix or the bibliography was met
         self.latex = False
         self.everywhere = False
         self.calls = self.left_alone = 0
@@ -106,8 +114,10 @@ class Expander:
                 out.text(token)
             elif first == "}":
                 self._pending = 0
+                silent = bool(self.scopes) and self.scopes[-1].silent
                 self.close("{")
-                out.text(token)
+                if not silent:
+                    out.text(token)
             elif first == "%":
                 self._comment(source, start)
             elif source.short and first in source.short:
@@ -175,6 +185,45 @@ class Expander:
                 return source.text[place]
         return ""
 
+    def swallow_blanks(self, source: Source) -> None:
+        """Passes over the blanks behind a control word, as TeX does, and an empty line end."""
+        if (match := _BLANKS_ON_LINE.match(source.text, source.pos)) is not None:
+            source.pos = match.end()
+        else:
+            self.swallow_line(source)
+
+    def peek(self, token: str) -> Source | None:
+        """The source in which `token` comes next but for blanks, standing before it; else None.
+
+        Replacement texts that are read out are left on the way, and blanks are passed over only if
+        the token is there.
+        """
+        for i in range(len(self.stack) - 1, -1, -1):
+            source = self.stack[i]
+            place = blanks_end(source.text, source.pos)
+            if place < len(source.text):
+                if not starts_with(source.text, place, token):
+                    return None
+                del self.stack[i + 1 :]
+                source.pos = place
+                return source
+            if source.file:
+                return None
+        return None
+
+    def push(self, text: str, like: Source) -> None:
+        """Reads `text` next, as `like` was read."""
+        if len(self.stack) >= self.settings.max_depth:
+            raise BombError("macro_bomb: choices too deep")
+        self.charge(1 + (len(text) >> 4))
+        self._leave_read()
+        self.stack.append(Source(text, at=like.at, short=like.short))
+
+    def _leave_read(self) -> None:
+        """Leaves replacement texts that are read out, so that a last call goes no deeper."""
+        while not (source := self.stack[-1]).file and source.pos >= len(source.text):
+            self.stack.pop()
+
     def swallow_line(self, source: Source) -> None:
         """Removes what is left of a line on which nothing was written: TeX sees no paragraph end
         where a definition stood, and neither shall a reader of the text."""
@@ -208,7 +257,7 @@ class Expander:
             if macro.alias is not None:
                 name = macro.alias
                 token = "\\" + name
-            elif macro.usable and self._call(macro, source):
+            elif macro.usable and self._sound(macro) and self._call(macro, source):
                 return
             else:
                 self.left_alone += 1
@@ -228,10 +277,31 @@ class Expander:
             self._pending -= 1
         self.out.word(token)
 
-    # -- groups and definitions ------------------------------------------------------------------
+    # -- conditions, groups and definitions --------------------------------------------------------
+
+    def open_condition(self, decided: bool) -> None:
+        self.conditions.append(decided)
+        self.undecided += not decided
+
+    def close_condition(self) -> bool | None:
+        """Whether the innermost condition was decided; None where none is open."""
+        if not self.conditions:
+            return None
+        decided = self.conditions.pop()
+        self.undecided -= not decided
+        return decided
+
+    def set_switch(self, name: str, on: bool) -> None:
+        """Turns a switch; where it is not known whether this is read, nor is its state."""
+        known = not self.undecided or self.switches.get(name) is on
+        self.switches[name] = on if known else None
 
     def open_scope(self, tag: str) -> None:
         self.scopes.append(Scope(tag))
+
+    def within(self, tag: str) -> bool:
+        """Whether `tag` opened one of the innermost groups."""
+        return any(scope.tag == tag for scope in self.scopes[-_SCOPES_SEARCHED:])
 
     def close(self, tag: str) -> None:
         """Ends the innermost group that `tag` opened, and those inside it; papers err."""
@@ -255,7 +325,7 @@ class Expander:
         """Gives a name its meaning, in this group or (after \\global, \\gdef) in all."""
         name = macro.name
         old = self.macros.get(name)
-        if old is not None and old != macro and None in self.conditions:
+        if old is not None and old != macro and self.undecided:
             # Which branch is read is not known, so neither is the meaning.
             macro = replace(macro, usable=False, alias=None)
         if self.everywhere:
@@ -272,17 +342,38 @@ class Expander:
 
     # -- macro calls -----------------------------------------------------------------------------
 
+    def _sound(self, macro: Macro) -> bool:
+        """Whether all that a macro's choices may lead to is followed."""
+        if not macro.branches:
+            return True
+        seen: set[str] = set()
+        queue = list(macro.branches)
+        while queue and len(seen) < _BRANCHES_FOLLOWED:
+            name = queue.pop()
+            inner = self.macros.get(name)
+            if inner is None or not inner.usable:
+                return False
+            if name not in seen:
+                seen.add(name)
+                queue += inner.branches
+        self.charge(len(seen))
+        return not queue
+
+    def count_call(self, name: str, source: Source) -> None:
+        """Raises BombError where calls lead to calls without end."""
+        self.calls += 1
+        self._steps = 0 if source.file else self._steps + 1
+        if self.calls > self.settings.max_calls or self._steps > self.settings.max_steps:
+            raise BombError(f"macro_bomb: too many calls, last of \\{name[:50]}")
+
     def _call(self, macro: Macro, source: Source) -> bool:
         """Puts the replacement of a macro before what is read next; False if it cannot be."""
         settings = self.settings
-        self.calls += 1
-        self._steps = 0 if source.file else self._steps + 1
-        if self.calls > settings.max_calls or self._steps > settings.max_steps:
-            raise BombError(f"macro_bomb: too many calls, last of \\{macro.name[:50]}")
+        self.count_call(macro.name, source)
         if len(self.stack) >= settings.max_depth:
             raise BombError(f"macro_bomb: calls too deep, last of \\{macro.name[:50]}")
         bare = macro.arity == 0 and not macro.delimiters[0]
-        arguments = [] if bare else self._arguments(macro)
+        arguments = [] if bare else read_arguments(self, macro)
         if arguments is None:
             return False
         source = self.stack[-1]
@@ -296,150 +387,12 @@ class Expander:
         body = macro.replacement(arguments)
         self.charge(1 + (len(body) >> 4))
         if not body:
+            if self.out.ends_blank() and source.text[source.pos : source.pos + 1] in (" ", "\t"):
+                source.pos += 1  # one blank is enough
             self.swallow_line(source)
             return True
         if self._pending and not single_token(body) and group_end(body, 0, len(body)) != len(body):
             body = "{" + body + "}"
+        self._leave_read()
         self.stack.append(Source(body, at=macro.at, short=source.short))
         return True
-
-    def _arguments(self, macro: Macro) -> list[str] | None:
-        """Reads a macro's arguments; None, with nothing read, where they do not fit."""
-        top = self.stack[-1]
-        places: list[tuple[Source, int]] = [(top, top.pos)]
-        left: list[Source] = []
-        arguments: list[str] = []
-        if macro.name[-1].isalpha() and (match := _BLANKS.match(top.text, top.pos)):
-            top.pos = match.end()  # what TeX skips behind a control word
-        fits = not macro.delimiters[0] or self._literal(macro.delimiters[0], places, left)
-        for i, delimiter in enumerate(macro.delimiters[1:] if fits else (), 1):
-            until_brace = macro.brace and i == macro.arity
-            optional = i == 1 and macro.default is not None
-            undelimited = not delimiter and not until_brace
-            source = self._ready(places, left, skip=undelimited or optional)
-            argument: str | None
-            if optional:
-                argument = self._optional(source, macro.default or "")
-            elif source is None:
-                break
-            elif undelimited:
-                argument = self._undelimited(source)
-            else:
-                argument = self._delimited(source, delimiter, until_brace)
-            if argument is None:
-                break
-            arguments.append(argument)
-        fits = fits and len(arguments) == macro.arity
-        if fits:
-            return arguments
-        for source, place in places:
-            source.pos = place
-        self.stack.extend(reversed(left))
-        return None
-
-    def _ready(
-        self, places: list[tuple[Source, int]], left: list[Source], skip: bool
-    ) -> Source | None:
-        """The source in which the next argument begins; replacement texts read out are left."""
-        while True:
-            source = self.stack[-1]
-            place = blanks_end(source.text, source.pos) if skip else source.pos
-            if place < len(source.text):
-                if skip:
-                    source.pos = place
-                return source
-            if source.file or len(self.stack) == 1:
-                return None
-            left.append(self.stack.pop())
-            places.append((self.stack[-1], self.stack[-1].pos))
-
-    def _literal(
-        self, delimiter: str, places: list[tuple[Source, int]], left: list[Source]
-    ) -> bool:
-        """Reads what must stand before the first argument."""
-        source = self._ready(places, left, skip=False)
-        match = None
-        if source is not None:
-            match = _literal_pattern(delimiter).match(source.text, source.pos)
-        if source is None or match is None:
-            return False
-        source.pos = match.end()
-        return True
-
-    def _undelimited(self, source: Source) -> str | None:
-        text, place = source.text, source.pos
-        first = text[place]
-        if first == "{":
-            end = group_end(text, place, self.settings.max_argument_chars, self.charge)
-            if end < 0:
-                if not source.file and len(text) - place > self.settings.max_argument_chars:
-                    raise BombError("macro_bomb: an argument grows without end")
-                return None
-            source.pos = end
-            return without_comments(text[place + 1 : end - 1])
-        if first in "}\n%":
-            return None
-        if first == "\\":
-            match = WORD[source.at].match(text, place)
-            if match is None:
-                return None
-            source.pos = match.end()
-            return match.group()
-        source.pos = place + 1
-        return first
-
-    def _optional(self, source: Source | None, default: str) -> str | None:
-        if source is None or source.text[source.pos] != "[":
-            return default
-        limit = self.settings.max_argument_chars
-        end = bracket_end(source.text, source.pos + 1, limit, self.charge)
-        if end < 0:
-            return None
-        argument = source.text[source.pos + 1 : end - 1]
-        source.pos = end
-        return _unbraced(without_comments(argument))
-
-    def _delimited(self, source: Source, delimiter: str, brace: bool) -> str | None:
-        text, place = source.text, source.pos
-        pattern = _delimited_pattern(delimiter, brace)
-        limit = self.settings.max_argument_chars
-        stop = min(len(text), place + limit)
-        argument = None
-        steps = 1
-        while place < stop and (match := pattern.match(text, place)):
-            steps += 1
-            if match.lastgroup == "end":
-                argument = _unbraced(without_comments(text[source.pos : place]))
-                source.pos = place if brace else match.end()
-                break
-            first = text[place]
-            place = match.end()
-            if first == "{":
-                place = group_end(text, match.start(), limit, self.charge)
-            if first == "}" or place < 0:
-                break
-        self.charge(steps)
-        return argument
-
-
-def _unbraced(argument: str) -> str:
-    """An argument that is one group, without its braces."""
-    if argument.startswith("{") and group_end(argument, 0, len(argument)) == len(argument):
-        return argument[1:-1]
-    return argument
-
-
-@lru_cache(256)
-def _literal_pattern(delimiter: str) -> re.Pattern[str]:
-    return re.compile(delimiter_pattern(delimiter))
-
-
-@lru_cache(256)
-def _delimited_pattern(delimiter: str, brace: bool) -> re.Pattern[str]:
-    """Matches the delimiter (group `end`), or what may stand before it, from any token on."""
-    end = delimiter_pattern(delimiter) + (r"(?=\{)" if brace else "")
-    first = delimiter[0] if delimiter else "{"
-    fast = r"\s" if first.isspace() else re.escape(first)
-    return re.compile(
-        rf"(?P<end>{end})|\\(?:[A-Za-z@]+|[\s\S])|[{{}}]|{COMMENT}|[^\\{{}}%{fast}]+|[^\\{{}}%]"
-    )

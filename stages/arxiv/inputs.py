@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from stages.arxiv.arguments import read_items
 from stages.arxiv.expander import Expander, Handler
 from stages.arxiv.main_file import has_own_document
 from stages.arxiv.source import Source
@@ -12,9 +13,11 @@ from stages.arxiv.source import Source
 _ENDINGS = (".tex", ".ltx", ".latex")
 _BRACED = re.compile(r"\s*\{([^{}%]{1,300})\}")
 _BARE = re.compile(r"[ \t]*(?:\"([^\"\n]{1,300})\"|([^\s\\{}%\"]{1,300})) ?")
+_OF_TEX = re.compile(r"\.(?:sty|cls|def|cfg|ldf|fd|clo|ltx|map|pool)$", re.I)
 _CONTROL = re.compile(r"\\([A-Za-z@]+)\s*(?:\{\})?")
 _OPTIONS = re.compile(r"\s*\[[^\]]{0,2000}\]")
 _MAX_READ = 5000  # files read in one paper, repeats counted
+_FIND_COST = 100  # steps of work that looking for a file stands for
 
 
 def _argument(x: Expander, source: Source, bare: bool = False) -> str | None:
@@ -48,6 +51,7 @@ def _folders(x: Expander, first: str = "") -> list[str]:
 def _read(x: Expander, source: Source, name: str, folders: list[str]) -> bool:
     if name.lower().endswith((".bbl", ".bib")):
         return True  # the bibliography
+    x.charge(_FIND_COST)
     found = x.tree.find(name, folders, _ENDINGS)
     if found is None or x.is_open(found) or len(x.files_read) >= _MAX_READ:
         x.missing.add(name[:100])
@@ -59,12 +63,34 @@ def _read(x: Expander, source: Source, name: str, folders: list[str]) -> bool:
 
 
 def include(x: Expander, source: Source, start: int) -> bool:
-    """\\input{name}, \\input name, \\include{name}, \\subfile{name}, \\InputIfFileExists{name}."""
+    """\\input{name}, \\input name, \\include{name}, \\subfile{name}."""
     after = source.pos
     name = _argument(x, source, bare=source.text.startswith("input", start + 1))
     if name is None or not _read(x, source, name, _folders(x)):
         source.pos = after
         return False
+    return True
+
+
+def if_exists(x: Expander, source: Source, start: int) -> bool:
+    """\\IfFileExists{name}{A}{B}, and \\InputIfFileExists, which reads the file after A.
+
+    Style files that are not in the submission may be everywhere else; then nothing is decided.
+    """
+    after = source.pos
+    name = _argument(x, source)
+    items = read_items(x, source, 2) if name is not None else None
+    if name is None or items is None:
+        source.pos = after
+        return False
+    x.charge(_FIND_COST)
+    found = x.tree.find(name, _folders(x), _ENDINGS)
+    if found is None and _OF_TEX.search(name):
+        source.pos = after
+        return False
+    if found is not None and source.text.startswith("Input", start + 1) and not x.is_open(found):
+        _read(x, source, name, _folders(x))
+    x.push(items[0] if found is not None else items[1], source)
     return True
 
 
@@ -98,9 +124,8 @@ def packages(x: Expander, source: Source, start: int) -> bool:
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(
-        ("input", "include", "subfile", "InputIfFileExists", "subfileinclude"), include
-    ),
+    **dict.fromkeys(("input", "include", "subfile", "subfileinclude"), include),
+    **dict.fromkeys(("IfFileExists", "InputIfFileExists"), if_exists),
     **dict.fromkeys(
         (
             *("import", "subimport", "includefrom", "subincludefrom", "inputfrom"),

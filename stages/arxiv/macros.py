@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stages.arxiv.lexer import lexer
@@ -29,8 +30,7 @@ _PROTECTED_SYMBOLS = frozenset("\\{}%$&#_ ()[]'`\"^~=.-/@\n\t")
 
 _PROGRAM = words(
     """
-    def edef gdef xdef let futurelet newcommand renewcommand providecommand DeclareRobustCommand
-    DeclareMathOperator NewDocumentCommand RenewDocumentCommand newenvironment renewenvironment
+    edef xdef futurelet newenvironment renewenvironment
     newif newcount newdimen newskip newbox newtoks newlength newcounter newtheorem
     csname endcsname expandafter noexpand unexpanded the number romannumeral string meaning
     catcode lccode uccode mathcode delcode chardef mathchardef font
@@ -54,6 +54,27 @@ _DRAWS = re.compile(
 )
 _MAX_STYLE_BODY = 300
 
+EMPTY_TEST = "ifargumentempty"
+"""Name given to the tests of whether an argument is empty; no TeX has it."""
+
+_DEFINES = re.compile(r"\\(?:[gex]?def|(?:new|renew|provide|DeclareRobust)command)(?![A-Za-z])")
+_EMPTY_TEST = re.compile(
+    r"\\ifx?\s*(&|!|\$|\?|\\\\)\s*#([1-9])\1"
+    r"|\\ifx?\s*(\\(?:relax|@nil|@empty|empty))\s*#([1-9])\s*\3(?![A-Za-z@])"
+    r"|\\if\s*\\relax\s*\\detokenize\s*\{\s*#([1-9])\s*\}\s*\\relax(?![A-Za-z@])"
+)
+# What is known of an argument once it is given: whether it is empty, or what it equals.
+_TEST = re.compile(
+    rf"\\{EMPTY_TEST}\{{#[1-9]\}}"
+    r"|\\ifthenelse\s*\{\s*\\equal\s*\{\s*#[1-9]\s*\}\s*\{[^{}#\\]*\}\s*\}"
+    r"|\\(?:ifstrempty|ifblank|notblank)\s*\{\s*#[1-9]\s*\}"
+)
+_CHOICE = re.compile(
+    r"\\(?:@ifstar|@ifnextchar|kernel@ifnextchar|If(?:No)?Value(?:TF|T|F)|IfBoolean(?:TF|T|F))(?![A-Za-z@])"
+)
+_FI = re.compile(r"\\fi(?![A-Za-z@])")
+_ELSE_OR_FI = re.compile(r"\\(?:else|fi)(?![A-Za-z@])")
+
 _WORDS = re.compile(r"\\([A-Za-z@:_]+)")
 _PARAMETER = re.compile(r"\\[\s\S]|##|#([1-9])|#")
 _ENDS_IN_WORD = re.compile(r"\\[A-Za-z@]+\Z")
@@ -61,21 +82,35 @@ _LITERAL = re.compile(r"\\(?:[A-Za-z@]+|[\s\S])|\s+|[\s\S]")
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """An argument that may be left out: `[...]`, or a `mark` such as a star, which is `present`.
+
+    `absent`: what stands for it where it is left out.
+    """
+
+    absent: str
+    mark: str = ""
+    present: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Macro:
     """A macro. `delimiters[0]` must stand behind its name, `delimiters[i]` ends argument i; empty
-    for an argument that is a group or a token. `default`: the first argument is optional.
+    for an argument that is a group or a token. `options[i - 1]`: argument i may be left out.
 
     `body` alternates text and argument numbers. `at`: `@` was a letter where it was defined.
-    `usable`: it is an abbreviation, and is expanded.
+    `usable`: it is an abbreviation, and is expanded; where it chooses, if all `branches`, names of
+    LaTeX's inside to which it may lead, are too.
     """
 
     name: str
     delimiters: tuple[str, ...] = ("",)
-    default: str | None = None
+    options: tuple[Option | None, ...] = ()
     body: tuple[str | int, ...] = ()
     at: bool = False
     usable: bool = True
     brace: bool = False
+    branches: tuple[str, ...] = ()
     alias: str | None = None
     """Name of the command that this one is another name of (by \\let); then there is no body."""
 
@@ -128,7 +163,10 @@ def may_be_defined(name: str) -> bool:
 
 
 def parse_body(text: str, arity: int) -> tuple[str | int, ...] | None:
-    """Splits a replacement text at its parameters; None where it has others than 1 to `arity`."""
+    """Splits a replacement text at its parameters; None where it has others than 1 to `arity`.
+
+    `##` is a parameter of what the text defines, one level further in.
+    """
     body: list[str | int] = []
     place = 0
     for match in _PARAMETER.finditer(text):
@@ -138,8 +176,11 @@ def parse_body(text: str, arity: int) -> tuple[str | int, ...] | None:
             body.append(text[place : match.start()])
             body.append(int(match.group(1)))
             place = match.end()
+        elif match.group() == "##" and _DEFINES.search(text) is not None:
+            body.append(text[place : match.start()] + "#")
+            place = match.end()
         elif match.group() in ("#", "##"):
-            return None  # It defines something that has parameters.
+            return None
     body.append(text[place:])
     return tuple(part for part in body if part != "")
 
@@ -153,24 +194,52 @@ def parse_parameters(text: str) -> tuple[str, ...] | None:
     return tuple(parts[0::2])
 
 
-def computes(body: str, known: dict[str, Macro], style: bool = False) -> bool:
+def decidable(body: str) -> str:
+    """A replacement text in which the common tests for an empty argument have one form.
+
+    Raw TeX has no such test, so authors write one of a few idioms, as `\\ifx&#1& A\\else B\\fi`.
+    """
+    return _EMPTY_TEST.sub(lambda m: f"\\{EMPTY_TEST}{{#{m[2] or m[4] or m[5]}}}", body)
+
+
+def computes(
+    body: str, known: Mapping[str, Macro], style: bool = False, inside: bool = False
+) -> bool:
     """Whether a replacement text is a program or a drawing, not what a reader sees.
 
-    It is one if it uses a command of `_PROGRAM`, one of LaTeX's inside (with `@`, and not in
-    `known`), or draws. In style files (`style`) long texts are taken for programs too.
+    It is one if it uses a command of `_PROGRAM` other than in a choice that its arguments decide,
+    one of LaTeX's inside (with `@`, and not in `known`; let pass by `inside`), or draws. In style
+    files (`style`) long texts are taken for programs too.
     """
     if style and len(body) > _MAX_STYLE_BODY:
         return True
-    for name in _WORDS.findall(body):
-        if name in _PROGRAM or ("@" in name and name not in known):
+    plain, tests = _TEST.subn(" ", body)
+    if tests and len(_FI.findall(plain)) == body.count("\\" + EMPTY_TEST):
+        plain = _ELSE_OR_FI.sub(" ", plain)
+    for name in _WORDS.findall(_CHOICE.sub(" ", plain)):
+        if name in _PROGRAM:
+            return True
+        if name in known:
+            # The commands of a package mean more to a reader than what they are made of.
+            if not known[name].usable and (style or "@" in name):
+                return True
+        elif "@" in name and not inside:
             return True
         if _PROGRAM_FAMILY.match(name):
             return True
         if "_" in name or ":" in name:
-            plain = re.match(r"[A-Za-z@]*", name)
-            if plain is not None and plain.group() in _PROGRAM:
+            start = re.match(r"[A-Za-z@]*", name)
+            if start is not None and start.group() in _PROGRAM:
                 return True
     return "^^" in body or _DRAWS.search(body) is not None
+
+
+def branches(body: str, known: Mapping[str, Macro]) -> tuple[str, ...]:
+    """The names of LaTeX's inside in a text that chooses, and are not yet defined."""
+    if _CHOICE.search(body) is None:
+        return ()
+    names = _WORDS.findall(_CHOICE.sub(" ", body))
+    return tuple(dict.fromkeys(n for n in names if "@" in n and n not in known))
 
 
 def delimiter_pattern(delimiter: str) -> str:
@@ -184,6 +253,15 @@ def delimiter_pattern(delimiter: str) -> str:
         else:
             found.append(re.escape(token))
     return "".join(found)
+
+
+def starts_with(text: str, place: int, token: str) -> bool:
+    """Whether `token`, a character or a control word, stands at `place`."""
+    end = place + len(token)
+    following = text[end : end + 1]
+    return text.startswith(token, place) and not (
+        ends_in_word(token) and ((following.isascii() and following.isalpha()) or following == "@")
+    )
 
 
 def single_token(text: str) -> bool:

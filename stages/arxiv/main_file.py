@@ -37,6 +37,9 @@ _ASIDE = re.compile(
 )
 _HEAD = 200_000  # characters of a file that are looked at
 _AUTO_IGNORE_HEAD = 2000
+# Bounds on hostile submissions, in which every file names every other; books name some hundreds.
+_MAX_NAMED = 20_000  # files named by all files together
+_MAX_REACHED = 200_000  # files reached from all files together
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,15 @@ class _Candidate:
     name: str
     rank: tuple[object, ...]
     document: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What one file says of itself: its class, whether it begins a document, or is plain TeX."""
+
+    class_: str | None
+    begins: bool
+    plain: bool
 
 
 def has_own_document(text: str) -> bool:
@@ -86,12 +98,15 @@ def choose(tree: Tree, identifier: str = "") -> Choice:
         return Choice(None, "withdrawn", "%auto-ignore")
     reads = _reads(tree, texts)
     read = {wanted for name, found in reads.items() for wanted in found if wanted != name}
-    candidates = [
-        _candidate(
-            tree, name, texts, _reach(name, reads), name in read, name in toplevel, identifier
+    facts = {name: _facts(text) for name, text in texts.items()}
+    budget = _MAX_REACHED
+    candidates = []
+    for name in texts:
+        reach = _reach(name, reads, max(1, budget))
+        budget -= len(reach)
+        candidates.append(
+            _candidate(tree, name, facts, reach, name in read, name in toplevel, identifier)
         )
-        for name in texts
-    ]
     candidates = [c for c in candidates if c.document or _COMMAND.search(texts[c.name])]
     if not candidates:
         whole = " ".join(texts.values())[:5000]
@@ -108,20 +123,27 @@ def choose(tree: Tree, identifier: str = "") -> Choice:
     return Choice(best.name, others=tuple(others[:20]))
 
 
+def _facts(text: str) -> _Facts:
+    class_ = next(_live(_CLASS, text), None)
+    begins = next(_live(_BEGIN, text), None) is not None
+    name = class_.group(1).strip() if class_ is not None else None
+    return _Facts(name, begins, _PLAIN.search(text) is not None)
+
+
 def _candidate(
     tree: Tree,
     name: str,
-    texts: dict[str, str],
+    facts: dict[str, _Facts],
     reach: list[str],
     read: bool,
     toplevel: bool,
     identifier: str,
 ) -> _Candidate:
-    class_ = next((m for file in reach for m in _live(_CLASS, texts[file])), None)
-    part = class_ is not None and class_.group(1).strip() in _PARTS
-    begins = any(True for file in reach for _ in _live(_BEGIN, texts[file]))
+    class_ = next((c for file in reach if (c := facts[file].class_) is not None), None)
+    part = class_ in _PARTS
+    begins = any(facts[file].begins for file in reach)
     document = (class_ is not None and not part) or begins
-    plain = not document and any(_PLAIN.search(texts[file]) for file in reach)
+    plain = not document and any(facts[file].plain for file in reach)
     folder, base = posixpath.split(name)
     stem = posixpath.splitext(base)[0]
     lower = re.sub(r"[^a-z]", "", stem.lower())
@@ -150,8 +172,8 @@ def _live(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
             yield match
 
 
-def _slides(class_: re.Match[str] | None) -> bool:
-    return class_ is not None and class_.group(1).strip() in (
+def _slides(class_: str | None) -> bool:
+    return class_ in (
         *("beamer", "letter", "tikzposter", "a0poster", "powerdot", "slides", "seminar"),
     )
 
@@ -159,23 +181,25 @@ def _slides(class_: re.Match[str] | None) -> bool:
 def _reads(tree: Tree, texts: dict[str, str]) -> dict[str, list[str]]:
     """The files that each file names to be read."""
     found: dict[str, list[str]] = {}
+    budget = _MAX_NAMED
     for name, text in texts.items():
         folder = posixpath.dirname(name)
+        matches = list(islice(_live(_READS, text), budget))
+        budget -= len(matches)
         wanted = (
-            tree.find(match[1] or match[2], [folder, ""], (".tex", ".ltx"))
-            for match in islice(_live(_READS, text), 2000)
+            tree.find(match[1] or match[2], [folder, ""], (".tex", ".ltx")) for match in matches
         )
         found[name] = sorted({file for file in wanted if file in texts and file is not None})
     return found
 
 
-def _reach(name: str, reads: dict[str, list[str]]) -> list[str]:
-    """A file and all that is read from it, in the order in which they are met."""
+def _reach(name: str, reads: dict[str, list[str]], limit: int) -> list[str]:
+    """A file and all that is read from it, in the order in which they are met; at most `limit`."""
     reach = {name: None}
     queue = [name]
-    while queue:
+    while queue and len(reach) < limit:
         for file in reads[queue.pop()]:
-            if file not in reach:
+            if file not in reach and len(reach) < limit:
                 reach[file] = None
                 queue.append(file)
     return list(reach)

@@ -8,6 +8,7 @@ from stages.arxiv.macros import ends_in_word
 
 _TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\n)")  # tried once a run of blanks
 _PARAGRAPHS = re.compile(r"\n{3,}")
+_MUCH = 600  # characters: more than keywords and dates behind an abstract, less than a paragraph
 
 
 class BombError(Exception):
@@ -31,6 +32,7 @@ class Output:
         self.bibliography_chars = 0
         self.first_section: int | None = None
         self.front_end: int = 0
+        self.titled = False  # a title or an abstract ended before `front_end`
         self._limit, self._chars = limit, 0
         self._after_word = False
         self.at_line_start = True  # nothing but blanks stands on the line that is being written
@@ -69,22 +71,34 @@ class Output:
     def open(self) -> bool:
         return not self.hold and self.bibliography is None
 
+    def ends_blank(self) -> bool:
+        """Whether what was written last is a blank or the end of a line."""
+        return bool(self.parts) and self.parts[-1][-1:].isspace()
+
     def drop_indent(self) -> None:
         """Removes blanks at the end."""
         if self.open and self.parts and not isinstance(self.parts[-1], Verbatim):
             self.parts[-1] = self.parts[-1].rstrip(" \t")
 
-    def section_begins(self) -> None:
-        """A section begins with what is written next."""
+    def section_begins(self, weak: bool = False) -> None:
+        """A section begins with what is written next.
+
+        A `weak` one (a run-in heading, back matter) is not the first where much text stands
+        between the front matter and it: that text is the paper, and begins without a heading.
+        """
         if self.bibliography == "*":
             self.bibliography = None
         if self.first_section is None and not self.hold:
-            self.first_section = len(self.parts)
+            here = len(self.parts)
+            if weak and self.titled and _longer(self.parts[self.front_end :], _MUCH):
+                here = self.front_end
+            self.first_section = here
 
-    def front_ends(self) -> None:
+    def front_ends(self, titled: bool = True) -> None:
         """The title or abstract is over: text without a section may begin here."""
         if not self.hold:
             self.front_end = len(self.parts)
+            self.titled = titled
 
     def front(self) -> str:
         """What stands before the text."""
@@ -97,6 +111,16 @@ class Output:
     @property
     def _begin(self) -> int:
         return self.front_end if self.first_section is None else self.first_section
+
+
+def _longer(parts: list[str], limit: int) -> bool:
+    """Whether parts hold more than `limit` characters."""
+    left = limit
+    for part in parts:
+        left -= len(part)
+        if left < 0:
+            return True
+    return False
 
 
 def tidy(parts: list[str]) -> str:

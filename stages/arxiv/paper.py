@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from stages.arxiv.tree import Tree
 from stages.outcomes import Reject
 
 _LISTED = 20
+_NOTICE = 1000  # characters: a notice in the place of a paper is shorter
+_WITHDRAWN = re.compile(r"\bwithdr(?:awn|ew|aw)\b", re.I)
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ def read_paper(
     text = x.out.body()
     if not any(c.isalnum() for c in text):
         return Reject("empty", f"{choice.name}: nothing is left of it")
+    if len(text) < _NOTICE and x.out.first_section is None and _WITHDRAWN.search(text):
+        return Reject("withdrawn", " ".join(text.split())[:200])
     if len(text) < settings.min_chars:
         return Reject("too_short", f"{len(text)} characters")
     front = x.out.front()

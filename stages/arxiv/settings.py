@@ -95,7 +95,7 @@ class ArxivSettings(BaseModel):
         20_000,
         ge=10,
         description="Macro calls that one call in a file may lead to; more is a bomb. The most "
-        "in 41 real papers is 32.",
+        "in 41 real papers is 69.",
     )
     max_calls: int = Field(
         1_000_000, ge=10, description="Macro calls in one paper; more is a bomb (some 3 s)."

@@ -1,27 +1,34 @@
-"""What a document is made of: where it begins and ends, sections, bibliography, environments."""
+"""What a document is made of: where it begins and ends, and its environments; all handlers."""
 
 from __future__ import annotations
 
 import re
 
-from stages.arxiv import conditions, definitions, inputs, verbatim
+from stages.arxiv import (
+    bibliography,
+    choices,
+    conditions,
+    definitions,
+    environments,
+    headings,
+    inputs,
+    signatures,
+    verbatim,
+)
 from stages.arxiv.expander import Expander, Handler
-from stages.arxiv.lexer import group_end
+from stages.arxiv.lexer import WORD, blanks_end
 from stages.arxiv.settings import ArxivSettings
 from stages.arxiv.source import Source
+from stages.arxiv.words import words
 
 _ENVIRONMENT = re.compile(r"\s*\{([^{}\\%\n]{1,120})\}")
-_HEADING = re.compile(
-    r"\s*(?:\*\s*)?(?:\[[^\[\]]{0,300}\]\s*)?\{([^{}]{0,100}(?:\{[^{}]{0,100}\}[^{}]{0,100})?)\}"
+_FRONT_ENVIRONMENTS = words(
+    """
+    abstract keyword keywords IEEEkeywords AMS MSCcodes CCSXML frontmatter highlights
+    graphicalabstract titlepage abstract* Abstract resume significancestatement
+    """
 )
-_SECTION = re.compile(r"\s*(?:\*\s*)?[\[{]")
-_REFERENCES = re.compile(
-    r"(?:list of )?(?:references?|literature|works)(?: and notes| cited)?"
-    r"|bibliography|bibliographie|r[eé]f[eé]rences|literatur(?:verzeichnis)?",
-    re.IGNORECASE,
-)
-_WITH_ARGUMENT = re.compile(r"\s*(?:\[[^\[\]]{0,1000}\]\s*)?(\{)")
-_OPTION = re.compile(r"\s*\[[^\[\]]{0,1000}\]")
+_AMSPPT = re.compile(r"\s*(?:\[[^\]]{0,100}\]\s*)?\{\s*amsppt")
 _CATCODE = re.compile(r"\s*`\\?(.)\s*(?:=\s*)?(\d{1,3}|\\active)\s?")
 # The exceptions of the xspace package; blanks themselves were kept.
 _NO_SPACE = re.compile(r"[\s.,'/?;:!~)\]{}%-]|\\(?:[^A-Za-z]|footnote|xspace)")
@@ -47,11 +54,14 @@ def begin(x: Expander, source: Source, start: int) -> bool:
             return True
     elif name == "document":
         return _document(x, source)
+    elif name in x.environments and environments.begin(x, source, name):
+        return True
     elif name in x.settings.bibliography_environments:
         if x.out.bibliography is None:
             x.out.bibliography = name
+        x.appended = x.appended or x.in_document
         return True
-    if name in _FLOATS and x.out.bibliography == "*":
+    if x.out.bibliography == "*" and (name in _FLOATS or name.lower().startswith("acknowledg")):
         x.out.bibliography = None
     if name in _FLOATS[4:] and x.settings.appendix == "cut" and x.in_document and x.out.open:
         x.stop()
@@ -71,7 +81,7 @@ def _document(x: Expander, source: Source) -> bool:
     elif not x.in_document:
         x.in_document = True
         x.out.first_section = None  # what looked like one in the preamble was none
-        x.out.front_ends()
+        x.out.front_ends(titled=False)
     x.swallow_line(source)
     return True
 
@@ -94,36 +104,32 @@ def end(x: Expander, source: Source, start: int) -> bool:
         x.out.bibliography = None
         x.swallow_line(source)
         return True
+    if environments.end(x, source, name):
+        return True
+    if name in x.comments:
+        return True  # an environment inside another: TeX would stumble over it
     x.close(name)
     x.copy(source.text[start:after])
     x.out.text(source.text[after : match.end()])
-    if name == "abstract" and x.out.first_section is None:
+    if name in _FRONT_ENVIRONMENTS and x.out.first_section is None:
         x.out.front_ends()
     return True
 
 
-def section(x: Expander, source: Source, start: int) -> bool:
-    """A section's heading begins; one that is titled as the bibliography hides what follows."""
-    named = _SECTION.match(source.text, source.pos) or x.next_char() in ("{", "[")
-    # Else the command is only mentioned, not used; but plain TeX's takes the rest of its line.
-    if not named and not source.text.startswith("beginsection", start + 1):
+def protect(x: Expander, source: Source, start: int) -> bool:
+    """\\protect goes where what it protects is put in place."""
+    match = WORD[source.at].match(source.text, blanks_end(source.text, source.pos))
+    macro = x.macros.get(match.group()[1:]) if match is not None else None
+    if match is None or macro is None or not macro.usable:
         return False
-    if x.in_document:
-        x.out.section_begins()
-        heading = _HEADING.match(source.text, source.pos)
-        if (
-            x.settings.reference_sections
-            and heading is not None
-            and x.out.open
-            and _REFERENCES.fullmatch(re.sub(r"\\[a-zA-Z]+|[{}.:\d\s]+", " ", heading[1]).strip())
-        ):
-            x.out.bibliography = "*"
-    return False
+    source.pos = match.start()
+    return True
 
 
 def appendix(x: Expander, source: Source, start: int) -> bool:
     if not x.in_document:
         return False
+    x.appended = True
     if x.out.bibliography == "*":
         x.out.bibliography = None
     if x.settings.appendix == "cut" and x.out.open:
@@ -132,33 +138,11 @@ def appendix(x: Expander, source: Source, start: int) -> bool:
     return False
 
 
-def bibliography(x: Expander, source: Source, start: int) -> bool:
-    """\\bibliography{files}, \\printbibliography[options] and their kin leave no text."""
-    match = _WITH_ARGUMENT.match(source.text, source.pos)
-    option = _OPTION.match(source.text, source.pos)
-    if match is not None and not source.text.startswith("print", start + 1):
-        stop = group_end(source.text, match.start(1), 5000, x.charge)
-        if stop < 0:
-            return False
-        source.pos = stop
-    elif option is not None:
-        source.pos = option.end()
-    x.swallow_line(source)
-    return True
-
-
-def open_references(x: Expander, source: Source, start: int) -> bool:
-    """\\Refs of AMS-TeX, up to \\endRefs."""
-    if x.latex or x.out.bibliography is not None:
+def end_plain_document(x: Expander, source: Source, start: int) -> bool:
+    """\\bye, and \\enddocument of AMS-TeX."""
+    if x.latex:
         return False
-    x.out.bibliography = "endRefs"
-    return True
-
-
-def close_references(x: Expander, source: Source, start: int) -> bool:
-    if x.out.bibliography != "endRefs":
-        return False
-    x.out.bibliography = None
+    x.stop()
     return True
 
 
@@ -172,7 +156,7 @@ def front(x: Expander, source: Source, start: int) -> bool:
 
 
 def document_class(x: Expander, source: Source, start: int) -> bool:
-    if not x.out.hold:
+    if not x.out.hold and not _AMSPPT.match(source.text, source.pos):
         x.latex = True
     return False
 
@@ -186,16 +170,10 @@ def end_input(x: Expander, source: Source, start: int) -> bool:
     return True
 
 
-def bye(x: Expander, source: Source, start: int) -> bool:
-    if x.latex:
-        return False
-    x.stop()
-    return True
-
-
 def letters(x: Expander, source: Source, start: int) -> bool:
     """\\makeatletter and \\makeatother."""
     x.file().letters(source.text.startswith("makeatletter", start + 1))
+    x.swallow_blanks(source)
     return True
 
 
@@ -233,26 +211,22 @@ def handlers(settings: ArxivSettings) -> dict[str, Handler]:
     return {
         **definitions.HANDLERS,
         **conditions.HANDLERS,
+        **signatures.HANDLERS,
+        **choices.HANDLERS,
+        **environments.HANDLERS,
         **verbatim.HANDLERS,
         **inputs.HANDLERS,
-        **dict.fromkeys(settings.sections, section),
-        **dict.fromkeys(
-            (
-                *("bibliography", "printbibliography", "bibliographystyle", "nocite"),
-                *("printbibheading", "nobibliography", "bibliographyunit", "addbibresource"),
-            ),
-            bibliography,
-        ),
+        **headings.handlers(settings.sections),
+        **bibliography.HANDLERS,
+        "protect": protect,
         **dict.fromkeys(("maketitle", "endabstract", "endtopmatter", "maketitlepage"), front),
         **dict.fromkeys(("documentclass", "documentstyle"), document_class),
         **dict.fromkeys(("makeatletter", "makeatother"), letters),
         "appendix": appendix,
         "begin": begin,
         "end": end,
-        "Refs": open_references,
-        "endRefs": close_references,
         "endinput": end_input,
-        "bye": bye,
+        **dict.fromkeys(("bye", "enddocument"), end_plain_document),
         "catcode": category_code,
         "xspace": xspace,
         "onedot": one_dot,

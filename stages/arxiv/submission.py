@@ -7,9 +7,11 @@ import re
 import zlib
 from dataclasses import dataclass, field
 
+from stages.arxiv.encoding import wide
 from stages.arxiv.settings import ArxivSettings
 from stages.arxiv.tar import BLOCK, Damage, Member, is_header, walk
 
+_BLANK = b"\xef\xbb\xbf \t\r\n\x00\x04\x1b"
 GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
 _INPUT = 64 << 10
@@ -128,9 +130,14 @@ def unpack(data: bytes, settings: ArxivSettings) -> Submission:
     if is_header(head):
         return _archive(source, settings)
     kind = kind_of(head)
-    if kind != "text":
+    blank = kind == "empty" and len(head) == BLOCK  # what follows may yet be text
+    if kind != "text" and not blank:
         return Submission(kind)
     whole = source.read(settings.max_file_bytes + 1)
+    if blank and len(whole) <= settings.max_file_bytes:
+        kind = kind_of(whole.lstrip(_BLANK)[:BLOCK])
+        if kind != "text":
+            return Submission(kind)
     if len(whole) > settings.max_file_bytes:
         source.skip(settings.max_unpacked_bytes)  # finds bombs and damage
         return Submission("files", names=["paper.tex"], too_large=["paper.tex"])
@@ -139,7 +146,7 @@ def unpack(data: bytes, settings: ArxivSettings) -> Submission:
 
 def kind_of(head: bytes) -> str:
     """`text`, `empty`, `pdf`, `postscript`, `html`, `packed` or `binary`, by the first bytes."""
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n\x00\x04\x1b")
+    start = head.lstrip(_BLANK)
     if not start:
         return "empty"
     if start.startswith(b"%PDF-"):
@@ -150,7 +157,7 @@ def kind_of(head: bytes) -> str:
         return "packed"
     if re.match(rb"<(!doctype|html|\?xml)", start, re.I):
         return "html"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or wide(head) is not None:
         return "text"
     control = sum(byte < 32 and byte not in b"\t\n\r\x0b\x0c\x1a" for byte in head)
     return "binary" if control * 10 > len(head) else "text"

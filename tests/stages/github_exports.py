@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,15 @@ def write_table(folder: Path, name: str, rows: Sequence[dict[str, Any]], form: F
     path = folder / (f"{name}.json.gz" if form == "gzip" else f"{name}.json")
     path.write_bytes(gzip.compress(data, mtime=0) if form == "gzip" else data)
     return path
+
+
+def tree(root: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Writes files by their paths below `root`."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
 
 
 def step(folder: Path, out: Path, layout: dict[str, Any] | None = None, **settings: Any) -> Step:

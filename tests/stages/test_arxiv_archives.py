@@ -80,6 +80,12 @@ def test_identifiers(member: str, name: str | None, created: str | None) -> None
         ("a.gz", submission({"a.ps": b"%!PS-Adobe-2.0\n"}), "postscript_only"),
         ("a.gz", submission(b""), "withdrawn"),
         ("a.gz", submission(b"\n \n"), "withdrawn"),
+        ("a.gz", submission(b"\n" * 5000), "withdrawn"),
+        (
+            "a.gz",
+            submission("\\documentclass{a}\\begin{document}It has been withdrawn.\\end{document}"),
+            "withdrawn",
+        ),
         ("a.gz", submission("%auto-ignore\n\\documentclass{article}"), "withdrawn"),
         ("a.gz", submission({"x.tex": "%auto-ignore\nno"}), "withdrawn"),
         ("a.gz", submission("<!DOCTYPE html><html>"), "no_tex"),
@@ -94,6 +100,11 @@ def test_what_is_no_paper(name: str, data: bytes, reason: str) -> None:
     found = outcome(data, name, max_file_bytes=8192)
     assert isinstance(found, Rejected) and found.reason == reason
     assert reason in REASONS
+
+
+def test_a_paper_behind_many_blank_lines_is_read() -> None:
+    found = outcome(submission("\n" * 5000 + latex("Words.")))
+    assert isinstance(found, Document) and found.text.endswith("Words.")
 
 
 def _link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
@@ -111,6 +122,7 @@ _SPARSE.type = tarfile.GNUTYPE_SPARSE
     ("data", "fault"),
     [
         (submission(b"\\section{a}" + b"\0" * 10**6), "bomb"),
+        (submission(b"\0" * 10**6), "bomb"),
         (gzip.compress(tar_of([_MAIN, ("fig.eps", bytes(10**6))])), "bomb"),
         (gzip.compress(tar_of([_MAIN, ("../main.tex", b"x")])), "traversal"),
         (gzip.compress(tar_of([_MAIN, ("a/../../b.tex", b"x")])), "traversal"),
@@ -258,6 +270,8 @@ def test_encodings() -> None:
     assert decode("Ő".encode("iso8859-2"), "iso8859-2") == ("Ő", "iso8859-2")
     mixed = "viele Umlaute: äöüß".encode() + b" und \xe4"
     assert decode(mixed) == ("viele Umlaute: äöüß und ä", "utf-8+cp1252")
+    assert decode("Größe é\rb\r".encode("mac_roman")) == ("Größe é\nb\n", "mac_roman")
+    assert decode("Größe é\r\n".encode("cp1252")) == ("Größe é\n", "cp1252")
     assert decode(b"a\x00\x81\xe9")[0] == "aé"
 
 

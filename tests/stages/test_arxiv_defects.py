@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import latex_differential
 from stages.outcomes import Document
 from tests.stages.arxiv_papers import body, latex, outcome, paper, submission
 
@@ -117,6 +118,8 @@ def test_defect_6_any_macro_value(value: str) -> None:
         ("utf-8", "\\usepackage[utf8]{inputenc}"),
         ("utf-8-sig", ""),
         ("utf-16", ""),
+        ("utf-16-le", ""),
+        ("utf-16-be", ""),
     ],
 )
 def test_defect_7_any_encoding(encoding: str, declaration: str) -> None:
@@ -171,3 +174,36 @@ def test_defect_9_every_bibliography_goes_and_only_it(bibliography: str) -> None
     assert "one 2" not in text and "Gone" not in text and "gone" not in text
     assert text.startswith("\\section{One}\nWords.")
     assert text.endswith("\\appendix\n\\section{Proofs} More.")
+
+
+@pytest.mark.parametrize(
+    ("defect", "files", "expected"),
+    [
+        (1, {"a.tex": "\\paragraph{One} Words."}, "\\paragraph{One} Words."),
+        (2, {"a.tex": "%\\section{Old}\nLead.\n\\section{New} Words."}, "\\section{New} Words."),
+        (3, {"a.tex": "\\section{S} bar% c\nbaz"}, "\\section{S} barbaz"),
+        (
+            3,
+            {"a.tex": "\\section{S} \\url{http://a.org/%7Eb}"},
+            "\\section{S} \\url{http://a.org/%7Eb}",
+        ),
+        (4, {"a.tex": "\\newcommand{\\R}[1]{<#1>}\n\\section{S} \\R{x}"}, "\\section{S} <x>"),
+        (5, {"a.tex": "\\def\\a{x}\n\\section{S} \\a\\a."}, "\\section{S} xx."),
+        (6, {"a.tex": "\\newcommand{\\n}{Müller}\n\\section{S} \\n."}, "\\section{S} Müller."),
+        (7, {"a.tex": "\\section{S} Größe".encode("latin-1")}, "\\section{S} Größe"),
+        (
+            8,
+            {"z.tex": "\\section{S}\\input{a}\\input{b}", "b.tex": "B", "a.tex": "\\section{A}"},
+            "\\section{S}\\section{A}B",
+        ),
+        (9, {"a.tex": "\\section{S} W.\n\\printbibliography\nMore."}, "\\section{S} W.\nMore."),
+    ],
+)
+def test_the_common_rules_show_each_defect(
+    defect: int, files: dict[str, str | bytes], expected: str
+) -> None:
+    """The goldens above can fail: on each of these texts the peers' rules go wrong as listed."""
+    raw = {name: f.encode() if isinstance(f, str) else f for name, f in files.items()}
+    theirs = latex_differential.clean(raw)
+    assert theirs.lost or theirs.text.strip() != expected, defect
+    assert paper(files).text == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.arxiv import ArxivSettings, Paper, read_paper
+from stages.arxiv.lexer import without_comments
+from stages.arxiv.main_file import choose
 from stages.arxiv.output import BombError
+from stages.arxiv.tree import Tree
 from stages.outcomes import Reject
 from tests.stages.arxiv_papers import body, latex, paper
 
@@ -46,6 +50,12 @@ def test_a_definition_holds_as_in_tex(source: str, expected: str) -> None:
         ("\\def\\n{Net\\xspace}", "\\n is, \\n, \\n{} is, \\n$x$", "Net is, Net, Net is, Net $x$"),
         ("\\def\\a{\\b}\\def\\b#1{(#1)}", "\\a{x}", "(x)"),  # argument behind the replacement
         ("\\def\\a#1#2{#2#1}", "\\a x{yz}\\a{}{}!", "yzx!"),
+        ("\\def\\todo#1{}", "a \\todo{b} c", "a c"),  # one blank is enough
+        (
+            "\\def\\a{X}",
+            "\\x[\\protect\\a]{\\protect\\a\\protect\\b}",
+            "\\x[X]{X\\protect\\b}",
+        ),
         ("\\def\\todo#1{}", "a\n\\todo{b}\nc", "a\nc"),  # no paragraph end where it stood
         ("\\def\\a#1{#1}", "\\a{50\\% % no\n x}", "50\\% x"),
         ("\\makeatletter\\def\\my@r{R}\\def\\R{\\my@r x}\\makeatother", "\\R", "Rx"),
@@ -67,7 +77,7 @@ def test_replacements_read_as_tex_would_read_them(
         "\\def\\a{\\stepcounter{c}}",
         "\\def\\a{\\@startsection{x}}",
         "\\newcommand{\\a}{\\begin{tikzpicture}\\draw (0,0);\\end{tikzpicture}}",
-        "\\NewDocumentCommand{\\a}{s m}{x}",
+        "\\NewDocumentCommand{\\a}{d() m}{x}",
         "\\def\\a#2{x}",
     ],
 )
@@ -114,6 +124,9 @@ def test_a_definition_in_an_undecided_branch_is_left() -> None:
         ("\\newif\\ifd\\ifd no\\else a\\fi\\dtrue\\ifd b\\else no\\fi", "ab"),
         ("\\ifpdf a\\else b\\fi", "\\ifpdf a\\else b\\fi"),  # not known: both stay
         ("\\iffalse never closed", "\\iffalse never closed"),
+        ("a\\iffalse x\\fi  b\\iftrue c\\else d\\fi", "abc"),  # blanks behind a control word go
+        ("a\\begin{comment}\\begin{comment}x\\end{comment}\\end{comment}b", "ab"),
+        ("\\newif\\ifd\\ifpdf\\dtrue\\fi\\ifd a\\else b\\fi", "\\ifpdf\\fi\\ifda\\elseb\\fi"),
         ("\\excludecomment{aside}a\n\\begin{aside}no\\end{aside}\nb", None),
     ],
 )
@@ -245,6 +258,82 @@ def test_sections_made_by_macros() -> None:
     assert found.text == "\\section{One}\nWords."
 
 
+_FRONT = (
+    "\\documentclass{a}\\begin{document}\\title{T}\\maketitle\n"
+    "\\begin{abstract}A{}\\end{abstract}\n"
+)
+_LETTER = "Words of a letter. " * 60
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "\\section*{Acknowledgments} Thanks.",
+        "\\section*{Methods} We did.",
+        "\\paragraph{Aside} So.",
+        "\\appendix\\section{Proofs} So.",
+        "\\bibliography{x}\\section{S1} More.",
+    ],
+)
+def test_text_before_back_matter_and_run_in_headings_is_the_paper(end: str) -> None:
+    """It has no heading of its own, and went with all before the first section."""
+    assert paper(_FRONT + _LETTER + end + "\\end{document}").text.startswith("Words of a letter. W")
+    short = paper(_FRONT + "\\pacs{1}" + end + "\\section{S} x\\end{document}").text
+    assert "pacs" not in short and end.split("}")[-1] in short
+
+
+@pytest.mark.parametrize("heading", ["\\paragraph{Background}", "\\section*{Results}"])
+def test_headings_in_an_abstract_do_not_begin_the_text(heading: str) -> None:
+    text = _FRONT.replace("A{}", heading + " Old.") + "Lead.\\section{S} x\\end{document}"
+    assert paper(text).text == "\\section{S} x"
+    text = _FRONT.replace("A{}", "") + "\\section*{Abstract} Old.\\section{S} x\\end{document}"
+    assert paper(text).text == "\\section{S} x"
+
+
+def test_pandocs_wrapped_headings() -> None:
+    text = (
+        "\\hypertarget{intro}{%\n\\section{Introduction}\\label{intro}}\n\nWords {x}.\n\n"
+        "\\hypertarget{references}{%\n\\section*{References}\\label{references}}\n\nGone 2001."
+    )
+    assert body(text) == "\\section{Introduction}\\label{intro}\n\nWords {x}."
+
+
+def test_ams_tex() -> None:
+    text = (
+        "\\input amstex\n\\documentstyle{amsppt}\n\\topmatter\\title T\\endtitle\\endtopmatter\n"
+        "\\document\nLead.\n\\head 1. Intro\\endhead\nWords.\n"
+        "\\Refs\\ref\\key 1\\by Gone\\endref\\endRefs\n\\enddocument\nnever"
+    )
+    assert paper(text).text == "\\head 1. Intro\\endhead\nWords."
+    text = "\\magnification=1200\nT\n\\beginsection 1. A\n\nW.\n\n\\beginsection References\n\n"
+    assert paper(text + "Gone\n\\bye").text == "\\beginsection 1. A\n\nW."
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("References and Notes", "NOTES AND REFERENCES", "\\normalfont\\bfseries References:"),
+        *("Literature cited", "Additional references", "Selected Bibliography"),
+    ],
+)
+def test_titles_of_bibliographies(heading: str) -> None:
+    text = f"Words.\\section*{{{heading}}} Gone 2001.\\section*{{Acknowledgments}} Thanks."
+    assert body(text) == "Words.\\section*{Acknowledgments} Thanks."
+
+
+def test_a_review_of_the_literature_is_no_bibliography() -> None:
+    prose = "\\section{Literature} We review.\\section{Literature Review} Words."
+    assert body(prose) == prose
+    listed = "Words.\\section*{Literature}\n\\begin{enumerate}\\item Gone\\end{enumerate}"
+    assert body(listed) == "Words."
+
+
+def test_a_bibliography_that_is_never_closed_ends_at_a_section() -> None:
+    text = "x\\begin{thebibliography}{9}\\bibitem{a} Gone\n\\section{Next} y"
+    assert body(text) == "x\\section{Next} y"
+    assert body("x\\printbibliography[title={[Gone]}]y") == "xy"
+
+
 def test_appendix_is_a_setting() -> None:
     text = latex("Words.\n\\appendix\n\\section{Proofs} More.")
     assert paper(text).text.endswith("\\appendix\n\\section{Proofs} More.")
@@ -309,6 +398,16 @@ _DOUBLING = "".join(f"\\def\\{a}{{\\{b}\\{b}}}" for a, b in pairwise("abcdefghij
         (_DOUBLING + "\\def\\q{" + "x" * 4000 + "}", "\\a"),
         ("\\newcommand\\a[1]{#1#1}", "\\a{" * 40 + "x" + "}" * 40),
         ("\\def\\a#1{#1}", "\\a{" * 100_000),
+        ("\\def\\a#1\\stop{#1}", "\\a x " * 10_000),
+        ("\\newcommand\\a[1][d]{#1}", "\\a[x " * 10_000),
+        ("", "\\url{x " * 10_000),
+        ("\\newtoggle{t}", "\\iftoggle{t}{" * 10_000),
+        ("\\makeatletter\\def\\a{\\@ifstar{\\a}{\\a}}\\makeatother", "\\a"),
+        ("\\NewDocumentCommand\\a{s}{\\IfBooleanTF{#1}{}{\\a\\a}}", "\\a"),
+        (
+            "\\newenvironment{p}{\\begin{q}}{\\end{q}}\\newenvironment{q}{\\begin{p}}{\\end{p}}",
+            "\\begin{p}",
+        ),
         ("", "\\def\\a{" * 100_000),
     ],
 )
@@ -321,6 +420,25 @@ def test_file_bombs_are_found() -> None:
     files = {f"{c}.tex": f"\\input{{{d}}}" * 10 for c, d in pairwise("abcdefghi")}
     with pytest.raises(BombError):
         paper({"main.tex": latex("\\input{a}"), **files, "i.tex": "x" * 1000}, max_work=100_000)
+    every = "".join(f"\\input{{f{i}}}" for i in range(60))
+    with pytest.raises(BombError):
+        paper({"main.tex": latex(every), **{f"f{i}.tex": every for i in range(60)}}, max_work=10**6)
+
+
+def test_the_search_for_the_main_file_is_bounded() -> None:
+    """Files that all name each other: the work grew with the third power of their number."""
+
+    class Counting(Tree):
+        finds = 0
+
+        def find(self, wanted: str, folders: list[str], endings: tuple[str, ...]) -> str | None:
+            self.finds += 1
+            return super().find(wanted, folders, endings)
+
+    every = "\\documentclass{a}" + "".join(f"\\input{{f{i}}}" for i in range(300))
+    tree = Counting({f"f{i}.tex": every.encode() for i in range(300)})
+    assert choose(tree).name == "f0.tex"
+    assert tree.finds <= 20_000
 
 
 def test_bombs_that_are_not_used_do_no_harm() -> None:
@@ -342,6 +460,13 @@ _HOSTILE = {
     "classes": "\\documentclass[" * 10**4,
     "controls": "\x00\x01\ufffe" * 10**4,
     "bare backslashes": "\\" * 10**5,
+    "blanks in headings": "\\section{Works}" + " " * 10**6,
+    "blanks in names": ("\\newenvironment{" + " " * 5000 + "x") * 100,
+    "blanks in arguments": ("\\NewDocumentCommand\\a{" + " " * 9000 + "x}{x}") * 20,
+    "open bibliographies": "\\begin{thebibliography}{9}\\section{x}" * 10**4,
+    "open abstracts": "\\begin{abstract}" * 10**4 + "\\section{x}" * 10**4,
+    "open conditions": "\\iftrue " * 10**4 + "\\def\\a{1}\\def\\a{2}" * 10**4,
+    "open switches": "\\newif\\ifq" + "\\ifq " * 10**4,
 }
 
 
@@ -376,6 +501,26 @@ _PIECES = st.sampled_from(
             "\\newif\\ifq",
             "\\qtrue",
             "\\ifq",
+            *(
+                "\\hypertarget{x}{",
+                "\\protect",
+                "\\begin{abstract}",
+                "\\bibliography{x}",
+                "\\iftoggle{t}",
+            ),
+            *(
+                "\\newtoggle{t}",
+                "\\newenvironment{e}{\\begin{q}}{\\end{q}}",
+                "\\begin{e}",
+                "\\end{e}",
+            ),
+            *(
+                "\\NewDocumentCommand\\b{s o m}{\\IfNoValueTF{#2}{#1}{#3}}",
+                "\\b*",
+                "\\@ifstar",
+                "\\@ifnextchar",
+            ),
+            *("\\newcommand\\a[1]{\\ifx&#1&x\\else y\\fi}", "\\IfFileExists{a}", "\\head ", "##1"),
             "\\usepackage{a}",
             "\\end",
         ),
@@ -410,6 +555,8 @@ _SOUND = st.lists(
                 "  ",
             ),
             "\\begin{thebibliography}{9}no\\end{thebibliography}",
+            "\\g*{x}\\g{y} ",
+            "\\begin{e}y\\end{e}",
         ]
     ),
     max_size=30,
@@ -419,9 +566,17 @@ _SOUND = st.lists(
 @settings(max_examples=100, deadline=None)
 @given(_SOUND)
 def test_the_text_of_a_paper_is_a_fixed_point(source: str) -> None:
-    once = paper(latex(source, "\\def\\R{\\mathbb R}\\newcommand\\f[2][d]{#1#2}")).text
+    preamble = (
+        "\\def\\R{\\mathbb R}\\newcommand\\f[2][d]{#1#2}\\newenvironment{e}{\\begin{q}}{\\end{q}}"
+        "\\NewDocumentCommand\\g{s m}{\\IfBooleanTF{#1}{[#2]}{\\ifx&#2&\\else(#2)\\fi}}"
+    )
+    once = paper(latex(source, preamble)).text
     assert paper(once).text == once
     assert "no" not in once.replace("unknown", "")
+    plain = re.sub(
+        r"(?s)\\begin\{verbatim\}.*?\\end\{verbatim\}|\\verb\|%\||\\url\{a%b\}", "", once
+    )
+    assert without_comments(plain) == plain
 
 
 def test_the_same_input_gives_the_same_paper() -> None:

@@ -116,7 +116,7 @@ def test_datatrove_one_language_s_allowed_words_stay_bad_in_another(tmp_path: Pa
         tmp_path / "in",
         [[page("en", ["an sm word"], language="en"), page("ja", ["osmか"], language="ja")]],
     )
-    done = run_step(step(tmp_path, "c4_filter", bad_words=given)).manifest
+    done = run_step(step(tmp_path, "c4_filter", bad_words=given, detector=None)).manifest
     assert [row["id"] for row in read_rows(tmp_path / "out")] == ["ja"]
     assert dict(done.counts.reasons) == {"bad_word": 1}
     assert set(done.models) == {"bad_words_en", "bad_words_ja"}
@@ -158,12 +158,12 @@ def test_the_split_is_marked(tmp_path: Path) -> None:
     rows = [page(f"p{i}", ["x"], url, meta='{"a":1}') for i, url in enumerate(urls)]
     rows.append({"id": "none", "text": "x", "meta": '{"a":1}'})
     write_parts(tmp_path / "in", [rows])
-    run_step(step(tmp_path, "c4_filter"))
+    run_step(step(tmp_path, "c4_filter", detector=None))
     metas = {row["id"]: orjson.loads(row["meta"]) for row in read_rows(tmp_path / "out")}
     assert metas.pop("none") == {"a": 1}
     assert all(m == {"a": 1, "c4_split": split_of(urls[int(k[1:])])} for k, m in metas.items())
     assert len({m["c4_split"] for m in metas.values()}) == 2
-    run_step(step(tmp_path, "c4_filter", "off", mark_split=False))
+    run_step(step(tmp_path, "c4_filter", "off", mark_split=False, detector=None))
     assert {row["meta"] for row in read_rows(tmp_path / "off")} == {'{"a":1}'}
 
 

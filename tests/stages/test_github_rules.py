@@ -9,7 +9,8 @@ from pygments.lexers import get_all_lexers
 
 from stages.github import languages, paths, quality, syntax
 from stages.github.content import REASONS, ContentRules
-from stages.github.licences import Licences, is_kept
+from stages.github.expressions import ExpressionError, is_kept, joined, normal
+from stages.github.licences import Licences
 from stages.github.settings import GithubSettings
 from stages.github.spdx import licence_of_repository, licences_of
 from stages.github.verdicts import REASON_OF_RANK, Verdicts
@@ -180,21 +181,27 @@ def test_comments_are_known_only_of_languages_that_exist() -> None:
 
 # -- licences -------------------------------------------------------------------------------------
 
-_BSD2 = (
+_BSD1 = (
     "Redistribution and use in source and binary forms, with or without modification, are\n"
     "permitted: 1. Redistributions of source code must retain the above notice.\n"
 )
+_BSD2 = f"{_BSD1}2. Redistributions in binary form must reproduce the above notice.\n"
+_ISC = "Permission to use, copy, modify, and/or distribute this software for any purpose with or\n"
+_GRANT = "Permission is hereby granted, free of charge, to any\nperson obtaining a copy"
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("SPDX-License-Identifier: MIT OR Apache-2.0", {"mit", "apache-2.0"}),
-        (
-            "The MIT License\nPermission is hereby granted, free of charge, to any\nperson "
-            "obtaining a copy ... this permission notice shall be included in all copies",
-            {"mit"},
-        ),
+        ("SPDX-License-Identifier: MIT OR Apache-2.0", {"mit OR apache-2.0"}),
+        ("SPDX-License-Identifier: MIT\nSPDX-License-Identifier: ISC", {"mit", "isc"}),
+        ("SPDX-License-Identifier: MIT AND", {"other"}),
+        ("SPDX-License-Identifier: BSD-2-Clause-FreeBSD", {"bsd-2-clause"}),
+        (f"{_GRANT} ... this permission notice shall be included in all copies", {"mit"}),
+        (f"MIT No Attribution\n{_GRANT} of this software", {"mit-0"}),
+        (f"{_ISC}without fee is hereby granted, provided that the above copyright", {"isc"}),
+        (f"{_ISC}without fee is hereby granted. THE SOFTWARE IS", {"0bsd"}),
+        (_BSD1, {"bsd-1-clause"}),
         (_BSD2, {"bsd-2-clause"}),
         (_BSD2 + "Neither the name of the author", {"bsd-3-clause"}),
         (_BSD2 + "All advertising materials mentioning features of", {"bsd-4-clause"}),
@@ -218,6 +225,74 @@ def test_licence_of_a_repository_is_all_of_them() -> None:
     both = licence_of_repository([mit, "GNU GENERAL PUBLIC LICENSE Version 2"])
     assert both == "gpl-2.0 AND mit"
     assert not is_kept(both, {"mit"})
+
+
+@pytest.mark.parametrize(
+    ("expression", "kept"),
+    [
+        ("MIT", True),
+        ("mit", True),
+        ("BSD-2-Clause", True),
+        ("BSD-3-Clause", True),
+        ("Apache-2.0", True),
+        ("Apache-2.0+", True),
+        ("MIT OR GPL-3.0-only", True),
+        ("GPL-3.0-only or MIT", True),
+        ("MIT AND GPL-3.0-only", False),
+        ("MIT AND (BSD-3-Clause OR GPL-2.0-only)", True),
+        ("MIT AND BSD-3-Clause OR GPL-2.0-only", True),
+        ("GPL-2.0-only AND (MIT OR BSD-3-Clause)", False),
+        ("GPL-2.0-only OR MIT AND ISC", False),
+        ("Apache-2.0 WITH LLVM-exception", True),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", False),
+        ("BSD-2-Clause-Views", True),
+        # Relatives by name.
+        ("0BSD", False),
+        ("BSD-4-Clause", False),
+        ("BSD-1-Clause", False),
+        ("MIT-0", False),
+        ("Apache-1.1", False),
+        ("MITNFA", False),
+        # No expressions.
+        ("", False),
+        ("MIT OR", False),
+        ("(MIT", False),
+        ("MIT)", False),
+        ("MIT MIT", False),
+        ("MIT, ISC", False),
+        ("OR", False),
+        ("(" * 150 + "MIT" + ")" * 150, False),
+        (None, False),
+    ],
+)
+def test_expressions(expression: str | None, kept: bool) -> None:
+    assert is_kept(expression, GithubSettings().licenses) is kept
+
+
+def test_expressions_in_their_normal_form() -> None:
+    assert normal(" (mit  or Apache-2.0) and ISC ") == "(mit OR apache-2.0) AND isc"
+    assert joined(["mit", "isc OR 0bsd", "mit"]) == "(isc OR 0bsd) AND mit"
+    assert (joined(["mit"]), joined([])) == ("mit", None)
+    assert is_kept("GPL-3.0-or-later", {"gpl-3.0"}) and not is_kept("LGPL-3.0", {"gpl-3.0"})
+    with pytest.raises(ExpressionError):
+        normal("MIT WITH")
+
+
+_EXPRESSIONS = st.lists(
+    st.sampled_from(["MIT", "ISC", "or", "AND", "with", "(", ")", "x", ",", " "]), max_size=12
+).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_EXPRESSIONS | st.text(max_size=30))
+def test_property_normal_forms_are_fixed_points_and_are_kept_alike(expression: str) -> None:
+    try:
+        found = normal(expression)
+    except ExpressionError:
+        assert not is_kept(expression, {"mit"})
+        return
+    assert normal(found) == found
+    assert is_kept(found, {"mit"}) == is_kept(expression, {"mit"})
 
 
 def test_licences_of_the_export() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import tracemalloc
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +21,7 @@ from stages.github import join, records
 from stages.github.stage import Github
 from stages.outcomes import Bad
 from tests.data_paths import SHARED_DATA
-from tests.stages.github_exports import CODE, Export, Form, blob, run, step, write_table
+from tests.stages.github_exports import CODE, Export, Form, run, step, write_table
 from tests.stages.helpers import check_folder, digests, read_rows, shuffle
 
 
@@ -458,7 +457,7 @@ def test_inputs_that_cannot_work_are_refused(
     for name in names:
         (tmp_path / name).write_text("{}\n")
     with pytest.raises(InputError, match=complaint):
-        Github(step(tmp_path, tmp_path / "out")).units()
+        Github(step(tmp_path, tmp_path / "out", format="bigquery")).units()
 
 
 def test_tables_are_told_by_folder_and_by_first_row(tmp_path: Path) -> None:
@@ -469,107 +468,6 @@ def test_tables_are_told_by_folder_and_by_first_row(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path.parent, "t", getattr(export, table), "json").rename(path)
     assert run(step(tmp_path / "in", tmp_path / "out")).document(key)
-
-
-# -- folders of repositories ----------------------------------------------------------------------
-
-MIT = "SPDX-License-Identifier: MIT\n"
-
-
-def tree(root: Path, files: dict[str, str | bytes]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return root
-
-
-def test_a_folder_of_repositories(tmp_path: Path) -> None:
-    root = tree(
-        tmp_path / "in",
-        {
-            "jane/a/LICENSE": MIT,
-            "jane/a/src/a.py": code(1),
-            "jane/a/old.py": "# ä\n".encode("cp1252") + code(2).encode(),
-            "jane/a/wide.py": code(3).encode("utf-16"),
-            "jane/a/logo.py": b"\0\1\2",
-            "jane/a/large.py": "x = 1\n" * 1000,
-            "jane/gpl/COPYING": "GNU GENERAL PUBLIC LICENSE\n Version 3",
-            "jane/gpl/a.py": code(4),
-            "jane/none/a.py": code(5),
-            "jane/stray.py": code(6),
-            "zoe/copy/LICENSE.md": "Apache License\nVersion 2.0",
-            "zoe/copy/b.py": code(1),
-        },
-    )
-    options = {"format": "folder", "max_file_bytes": 4000}
-    result = run(step(root, tmp_path / "out", **options))
-    texts = {d["title"]: d["text"] for d in result.documents}
-    assert texts == {"src/a.py": code(1), "old.py": "# ä\n" + code(2), "wide.py": code(3)}
-    document = result.document(blob(code(1)))
-    assert (document["license"], document["url"]) == (
-        "mit",
-        "https://github.com/jane/a/blob/HEAD/src/a.py",
-    )
-    reasons = sorted(
-        (r["reason"], r["origin"].removeprefix(str(root)).removesuffix("#0"))
-        for r in result.rejected
-    )
-    assert reasons == [
-        ("binary", "/jane/a/logo.py"),
-        ("duplicate_content", "/zoe/copy/b.py"),
-        ("license", "/jane/gpl/COPYING"),
-        ("license", "/jane/gpl/a.py"),
-        ("license_text", "/jane/a/LICENSE"),
-        ("license_text", "/zoe/copy/LICENSE.md"),
-        ("no_license", "/jane/none/a.py"),
-        ("too_large", "/jane/a/large.py"),
-    ]
-    assert [(b["file"], b["error"]) for b in result.bad] == [
-        (f"{root}/jane/stray.py", "path: not inside a repository")
-    ]
-    small = run(step(root, tmp_path / "small", {"bundle_bytes": 0}, **options))
-    key = lambda d: (d["id"], d["text"], d["url"], d["license"])  # noqa: E731
-    assert sorted(map(key, small.documents)) == sorted(map(key, result.documents))
-
-
-def test_a_folder_of_repositories_without_owners(tmp_path: Path) -> None:
-    root = tree(tmp_path / "in", {"tool/LICENSE": MIT, "tool/a.py": CODE})
-    result = run(step(root, tmp_path / "out", format="folder", repository_depth=1))
-    (document,) = result.documents
-    assert document["url"] is None
-    assert json.loads(document["meta"])["repository"] == "tool"
-
-
-def test_links_of_a_folder_are_not_followed(tmp_path: Path) -> None:
-    secret = tree(tmp_path / "outside", {"secret.py": code(9)})
-    root = tree(tmp_path / "in", {"a/b/LICENSE": MIT, "a/b/a.py": CODE})
-    os.symlink(secret / "secret.py", root / "a/b/link.py")
-    os.symlink(secret, root / "a/b/folder")
-    os.symlink("nowhere.py", root / "a/b/dangling.py")
-    result = run(step(root, tmp_path / "out", format="folder"))
-    assert [d["title"] for d in result.documents] == ["a.py"]
-    assert {r["reason"] for r in result.rejected} == {"symlink", "license_text"}
-    assert len(result.rejected) >= 3
-
-
-def test_fifos_of_a_folder_are_not_opened(tmp_path: Path) -> None:
-    # Opening one would wait for a writer for ever.
-    root = tree(tmp_path / "in", {"a/b/LICENSE": MIT, "a/b/a.py": CODE})
-    pipes = [root / "a/b/COPYING", root / "a/b/pipe.py"]
-    for pipe in pipes:
-        os.mkfifo(pipe)
-    result = run(step(root, tmp_path / "out", format="folder"))
-    assert [d["title"] for d in result.documents] == ["a.py"]
-    error = "file: neither a file nor a link"
-    assert [(b["file"], b["error"]) for b in result.bad] == [(str(p), error) for p in pipes]
-
-
-def test_a_folder_must_be_one(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("{}")
-    with pytest.raises(InputError, match="not a folder of repositories"):
-        Github(step(path, tmp_path / "out", format="folder")).units()
 
 
 # -- whole runs -----------------------------------------------------------------------------------
@@ -614,11 +512,16 @@ def test_input_and_output_may_be_remote(tmp_path: Path) -> None:
         export.add("a/b", f"{n}.py", code(n))
     for path in export.write(tmp_path / "in").iterdir():
         memory.pipe(f"{root}/in/{path.name}", path.read_bytes())
-    memory.pipe(f"{root}/repos/a/b/LICENSE", MIT.encode())
+    memory.pipe(f"{root}/repos/a/b/LICENSE", b"SPDX-License-Identifier: MIT\n")
     memory.pipe(f"{root}/repos/a/b/a.py", CODE.encode())
-    inputs = (("in", "bigquery", 5), ("repos", "folder", 1))
+    inputs = (
+        ("in", "bigquery", 5),
+        ("repos", "folder", 1),
+        ("in", "auto", 5),
+        ("repos", "auto", 1),
+    )
     for name, form, documents in inputs:
         where = {"input": [f"memory:/{root}/{name}"]}
-        work = Step("github", "github", f"memory:/{root}/{name}.out", where, {"format": form})
+        work = Step("github", "github", f"memory:/{root}/{name}.{form}", where, {"format": form})
         assert shuffle(work)["documents_out"] == documents
     memory.rm(root, recursive=True)

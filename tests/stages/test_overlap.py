@@ -71,6 +71,10 @@ def test_overlap_is_counted_on_both_sides_and_nothing_is_removed(tmp_path: Path)
             "lines_shared_share": 0.5,
         },
     }
+    assert done.extra["notes"] == [
+        "of 5 documents 2 (40.00%) have their URL and 2 (40.00%) exactly their text in the other"
+        " source; of their lines 42.86% are there"
+    ]
     rows = {row["id"]: row for row in read_rows(tmp_path / "out")}
     assert [r["text"] for r in rows.values()] == [r["text"] for r in C4]
     assert {k: r["meta"] for k, r in rows.items()} == {
@@ -111,6 +115,7 @@ def test_lines_need_not_be_compared(tmp_path: Path) -> None:
     without = overlap(tmp_path, lines=False)
     assert digests(tmp_path / "out") == texts
     assert "lines" not in without.extra["overlap"]["input"]
+    assert without.extra["notes"][0].endswith("in the other source")
     assert without.extra["overlap"]["input"].items() < with_lines.extra["overlap"]["input"].items()
 
 
@@ -120,6 +125,14 @@ def test_a_url_repeated_on_one_side_is_no_overlap(tmp_path: Path) -> None:
     inputs = {"input": [str(tmp_path / "c4")], "against": [str(tmp_path / "crawl")]}
     step = Step("overlap", "overlap", str(tmp_path / "out"), inputs, settings={"remove": "both"})
     assert run_step(step).manifest.counts.documents_out == 3
+
+
+def test_no_documents_at_all_are_no_overlap(tmp_path: Path) -> None:
+    write_parts(tmp_path / "c4", [[]])
+    write_parts(tmp_path / "crawl", [[]])
+    inputs = {"input": [str(tmp_path / "c4")], "against": [str(tmp_path / "crawl")]}
+    done = run_step(Step("overlap", "overlap", str(tmp_path / "out"), inputs)).manifest
+    assert done.extra["notes"][0].startswith("of 0 documents 0 (0.00%)")
 
 
 def test_the_other_source_must_be_given(tmp_path: Path) -> None:

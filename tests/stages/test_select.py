@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given as generate
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stages.engine.run import run_step
-from stages.engine.step import Step
+from stages.engine.step import InputError, Step, plain
 from stages.outcomes import Reject
-from stages.select import Select, SelectRule, SelectSettings
+from stages.select import OFF, PROFILES, Select, SelectRule, SelectSettings, lifted
 from tests.stages.helpers import check_folder, read_rows, write_parts
 
 
@@ -62,10 +65,43 @@ def judge(document: dict[str, Any], **given: Any) -> str | None:
         ({"perplexity": None}, {"max_perplexity": 300}, None),
         ({"reference_score": 0.24}, {"min_reference_score": 0.25}, "reference_score"),
         ({"reference_score": 0.25}, {"min_reference_score": 0.25}, None),
-        ({"reference_score": None}, {"min_reference_score": 0.25}, "reference_score"),
+        ({"reference_score": None}, {"min_reference_score": 0.25}, "no_reference_score"),
+        ({"reference_score": None}, {"min_reference_score": 0.0}, "no_reference_score"),
+        (
+            {"reference_score": None},
+            {"min_reference_score": 0.25, "keep_without_reference_score": True},
+            None,
+        ),
+        (
+            {"reference_score": 0.24},
+            {"min_reference_score": 0.25, "keep_without_reference_score": True},
+            "reference_score",
+        ),
         ({"reference_score": None}, {}, None),
         ({"text": "éé"}, {"min_chars": 3}, "too_short"),
         ({"text": "ééé"}, {"min_chars": 3}, None),
+        # Profiles: English, head and middle; references at 0.5 and at 0.25.
+        ({"reference_score": 0.5}, {"profile": "paper"}, None),
+        ({"reference_score": 0.49}, {"profile": "paper"}, "reference_score"),
+        ({"reference_score": 0.25}, {"profile": "redpajama"}, None),
+        ({"reference_score": 0.24}, {"profile": "redpajama"}, "reference_score"),
+        ({"reference_score": None}, {"profile": "redpajama"}, "no_reference_score"),
+        ({"bucket": "tail"}, {"profile": "redpajama"}, "bucket_tail"),
+        ({"language": "de"}, {"profile": "paper"}, "language"),
+        ({"bucket": None}, {"profile": "paper"}, "no_bucket"),
+        # cc_net rounds to two decimals before it compares with 0.5.
+        ({"language_score": 0.496}, {"profile": "redpajama"}, None),
+        ({"language_score": 0.4949}, {"profile": "redpajama"}, "language_score"),
+        # A single setting goes before the profile's, null included.
+        ({"reference_score": 0.3}, {"profile": "paper", "min_reference_score": 0.25}, None),
+        ({"reference_score": None}, {"profile": "paper", "min_reference_score": None}, None),
+        ({"language": "de"}, {"profile": "paper", "languages": None}, None),
+        ({"bucket": "tail"}, {"profile": "paper", "buckets": None}, None),
+        (
+            {"language": "de", "reference_score": None, "bucket": "middle"},
+            {"profile": "custom"},
+            None,
+        ),
         # In the order of the stages: the language is asked before the bucket.
         ({"language": "de", "bucket": "tail"}, {"languages": ("en",)}, "language"),
         ({"bucket": "tail", "text": ""}, {"min_chars": 3}, "bucket_tail"),
@@ -93,6 +129,10 @@ def test_a_score_stored_as_float32_passes_a_threshold_of_the_same_number(thresho
         {"min_reference_score": -1},
         {"min_chars": -1},
         {"bucket": ("head",)},
+        {"profile": "redpyjama"},
+        {"profile": ["paper"]},
+        {"profile": None},
+        {"profile": "paper", "min_reference_score": 2},
     ],
     ids=str,
 )
@@ -121,3 +161,83 @@ def test_changing_a_threshold_selects_anew_from_the_same_scores(tmp_path: Path) 
     assert read_rows(tmp_path / "out", "rejected")[0]["detail"] == "perplexity 900.0"
     assert select(buckets=None) == ["h", "t", "n"]
     assert select(keep_without_bucket=True) == ["h", "n"]
+
+
+def test_profiles_say_where_each_threshold_comes_from() -> None:
+    names = set(SelectSettings.model_fields) - {"profile"}
+    for profile in PROFILES.values():
+        assert set(profile) == names
+        assert all(threshold.source for threshold in profile.values())
+    assert [PROFILES[name]["min_reference_score"].value for name in ("paper", "redpajama")] == [
+        0.5,
+        0.25,
+    ]
+
+
+@generate(
+    profile=st.sampled_from(["paper", "redpajama", "custom"]),
+    given=st.dictionaries(
+        st.sampled_from(["min_reference_score", "min_language_score"]), st.floats(0, 1), max_size=2
+    ),
+)
+def test_settings_as_the_manifest_shows_them_are_the_same_settings(
+    profile: str, given: dict[str, Any]
+) -> None:
+    settings = SelectSettings.model_validate({"profile": profile, **given})
+    assert SelectSettings.model_validate(plain(settings)) == settings
+    assert all(getattr(settings, name) == value for name, value in given.items())
+
+
+def test_a_threshold_lifted_lets_everything_pass() -> None:
+    strict = SelectSettings(
+        languages=("en",),
+        min_language_score=1,
+        buckets=(),
+        max_perplexity=0.1,
+        min_reference_score=1,
+        min_chars=1000,
+    )
+    assert SelectRule(lifted(strict, OFF))("", None, None, 9.0, None, None) == ()
+    assert set(OFF) | {"profile", "keep_without_bucket", "keep_without_reference_score"} == set(
+        SelectSettings.model_fields
+    )
+    with pytest.raises(KeyError):
+        lifted(strict, ["keep_without_bucket"])
+
+
+def test_the_manifest_shows_the_thresholds_of_a_profile(tmp_path: Path) -> None:
+    good = {"language": "en", "language_score": 0.9, "bucket": "head", "perplexity": 9.0}
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "text": "x", **good, "reference_score": 0.3},
+        {"id": "b", "text": "y", **good, "reference_score": 0.2},
+        {"id": "c", "text": "z", **good},
+    ]
+    write_parts(tmp_path / "in", [rows, []])
+    settings = {"profile": "redpajama", "min_chars": 1}
+    where = {"input": [f"{tmp_path}/in"]}
+    done = run_step(Step("select", "select", f"{tmp_path}/out", where, settings)).manifest
+    check_folder(tmp_path / "out")
+    assert done.settings["profile"] == "redpajama"
+    assert done.settings["min_reference_score"] == 0.25
+    assert done.settings["languages"] == ["en"]
+    assert done.settings["min_chars"] == 1
+    assert done.counts.reasons == {"reference_score": 1, "no_reference_score": 1}
+
+
+def test_a_cut_on_scores_that_nothing_has_is_refused_before_everything_is_lost(
+    tmp_path: Path,
+) -> None:
+    write_parts(tmp_path / "in", [[{"id": "a", "text": "x", "bucket": "head"}], []])
+    step = Step("select", "select", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
+    asked = {"min_reference_score": 0.25}
+    with pytest.raises(InputError, match=r"select: min_reference_score is 0\.25 .* `reference`"):
+        run_step(replace(step, settings=asked))
+    kept = {**asked, "keep_without_reference_score": True}
+    assert run_step(replace(step, settings=kept)).manifest.counts.documents_out == 1
+
+
+def test_a_cut_on_scores_passes_over_input_without_documents(tmp_path: Path) -> None:
+    write_parts(tmp_path / "in", [[]])
+    step = Step("select", "select", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
+    done = run_step(replace(step, settings={"profile": "paper"})).manifest
+    assert done.counts.documents_in == 0

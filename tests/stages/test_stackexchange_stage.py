@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import typer
+import yaml
 from typer.testing import CliRunner
 
 from stages.engine import files
@@ -15,7 +18,9 @@ from stages.engine.execute import StageError
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step
 from stages.stackexchange import largest, stage
+from stages.stackexchange.pinned import site_notes
 from stages.stackexchange.post import Post
+from stages.stackexchange.settings import StackExchangeSettings
 from stages.stackexchange.spill import SpillWriter, partition_of, partitions_for, read_threads
 from tests.data_paths import SHARED_DATA, needs_shared_data
 from tests.stages.helpers import check_folder, digests, read_rows
@@ -205,15 +210,125 @@ def test_the_largest_sites_are_counted_and_ranked(tmp_path: Path) -> None:
     assert list(largest.largest(counts, 2).items()) == [("b.com", 3), ("c.com", 3)]
 
 
-def test_the_command_prints_settings_for_a_recipe(tmp_path: Path) -> None:
-    import typer
-
-    write(tmp_path / "in" / "a.com" / "Posts.xml", posts_xml([question(1), answer(2, 1)]))
+def command(*given: str) -> Any:
     app = typer.Typer()
     app.command()(largest.main)
-    done = CliRunner().invoke(app, ["--input", str(tmp_path / "in")])
-    assert (done.exit_code, done.stdout.splitlines()[1:]) == (0, ["sites:", "  a.com: 2"])
-    assert CliRunner().invoke(app, ["--input", str(tmp_path / "none")]).exit_code == 2
+    return CliRunner().invoke(app, list(given))
+
+
+SITES_XML = """<?xml version="1.0" encoding="utf-8"?>
+<sites>
+  <row Id="1" Url="https://a.com" TagCss=".t{&#xD;&#xA;}" TotalQuestions="10" TotalAnswers="25" />
+  <row Id="2" Url="https://Meta.B.com/" TotalQuestions="30" TotalAnswers="6" ParentId="1" />
+  <row Id="3" Url="https://c.com" TotalQuestions="9" TotalAnswers="x" />
+  <row Id="4" TotalQuestions="9" TotalAnswers="9" />
+  <row Id="5" Url="https://d.com" TotalQuestions="1" TotalAnswers="0" />
+</sites>"""
+
+
+def test_the_command_prints_an_entry_for_a_recipe(tmp_path: Path) -> None:
+    rows = [question(1), answer(2, 1)]
+    write(tmp_path / "in" / "a.com" / "Posts.xml", posts_xml(rows))
+    write(tmp_path / "in" / "b.com" / "Posts.xml", posts_xml([*rows, answer(3, 1)]))
+    done = command("--input", str(tmp_path / "in"), "--top", "1")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "# 1 of 2 sites, 3 of 5 questions and answers",
+        "# the next one: a.com, 2",
+        "- stackexchange:",
+        "    sites:",
+        "      b.com: 3",
+    ]
+    (entry,) = yaml.safe_load(done.stdout)
+    settings = StackExchangeSettings.model_validate(entry["stackexchange"])
+    assert settings.sites == {"b.com": 3}
+    assert command("--input", str(tmp_path / "none")).exit_code == 2
+
+
+def test_the_command_reads_a_list_of_sites_where_there_are_no_dumps(tmp_path: Path) -> None:
+    path = write(tmp_path / "Sites.xml", SITES_XML.encode())
+    done = command("--list", str(path), "--top", "2")
+    assert done.exit_code == 0
+    (entry,) = yaml.safe_load(done.stdout)
+    assert list(entry["stackexchange"]["sites"].items()) == [("meta.b.com", 36), ("a.com", 35)]
+    assert "the next one: d.com, 1\n" in done.stdout
+    assert "2 unreadable rows" in done.stderr
+    packed = write(tmp_path / "Sites.xml.gz", gzip.compress(SITES_XML.encode()))
+    assert command("--list", str(packed), "--top", "2").stdout == done.stdout
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "Sites.xml", b"hello"))
+    for given, says in (
+        ((), "either --input or --list"),
+        (("--list", path, "--input", path), "either --input or --list"),
+        (("--list", str(tmp_path / "absent")), "absent"),
+        (("--list", path), f"no site with its numbers in {path}"),
+    ):
+        done = command(*given)
+        assert (done.exit_code, says in done.stderr) == (2, True)
+
+
+# -- pinned sites ---------------------------------------------------------------------------------
+
+
+def notes(tmp: Path, sites: Any = ()) -> list[str]:
+    done = run_step(step(tmp, settings={"sites": sites})).manifest
+    found: list[str] = done.extra["notes"]
+    return found
+
+
+def dumps(tmp: Path, **answers: int) -> None:
+    """A dump a site, with one question and so many answers."""
+    for site, number in answers.items():
+        rows = [question(1), *(answer(n + 2, 1) for n in range(number))]
+        write(tmp / "in" / f"{site}.example" / "Posts.xml", posts_xml(rows))
+
+
+def test_pinned_numbers_are_compared_with_those_found(tmp_path: Path) -> None:
+    dumps(tmp_path, a=3, b=1, c=0, other=5)
+    assert notes(tmp_path, {"a.example": 4, "b.example": 2}) == [
+        "2 sites pinned, 2 with the posts found"
+    ]
+    assert notes(tmp_path, {"a.example": 8, "b.example": 2, "C.example": 4000}) == [
+        "3 sites pinned, 1 with the posts found; c.example has 1, pinned 4,000; a.example has 4,"
+        " pinned 8"
+    ]
+    manifest = files.read_json(str(tmp_path / "out" / "_MANIFEST.json"))
+    assert manifest["extra"]["sites"]["c.example"] == {
+        "answers": 0, "questions": 1, "pinned_posts": 4000
+    }  # fmt: skip
+    assert notes(tmp_path, ["a.example"]) == ["1 sites named, without numbers to compare"]
+
+
+def test_a_pinned_site_of_which_nothing_is_readable_is_told(tmp_path: Path) -> None:
+    dumps(tmp_path, a=1)
+    write(tmp_path / "in" / "b.example.7z", b"no archive")
+    (note,) = notes(tmp_path, {"a.example": 2, "b.example": 7})
+    assert note.endswith("1 with the posts found; b.example has 0, pinned 7")
+
+
+def test_many_differences_are_named_by_their_size_and_counted() -> None:
+    wanted = {f"s{n}": 10 * n for n in range(1, 9)}
+    found = {f"s{n}": {"questions": 10, "answers": 0} for n in range(1, 9)}
+    (note,) = site_notes(wanted, found)
+    assert note.startswith("8 sites pinned, 1 with the posts found; s8 has 10, pinned 80; s7 has")
+    assert note.endswith("s4 has 10, pinned 40; and 2 more")
+
+
+def test_a_pinned_site_without_a_dump_is_named(tmp_path: Path) -> None:
+    dumps(tmp_path, a=1)
+    with pytest.raises(InputError, match=r"no dump of superuser\.com in the input; give it"):
+        notes(tmp_path, {"a.example": 2, "superuser.com": 7})
+    with pytest.raises(InputError, match=r"no dump of s0, s1, s2, s3, s4 and 3 more sites in"):
+        notes(tmp_path, {f"s{n}": 1 for n in range(8)})
+
+
+def test_without_pinned_sites_more_than_the_papers_number_is_told() -> None:
+    few = {f"s{n}": {"questions": 1} for n in range(28)}
+    assert site_notes((), few) == []
+    (note,) = site_notes((), {**few, "one more": {}})
+    assert note.startswith("all 29 sites were read, because `sites` is not set")
 
 
 @needs_shared_data

@@ -84,10 +84,6 @@ def test_the_text_of_a_thread() -> None:
     )
 
 
-def test_every_answer_counts_not_only_the_best_three() -> None:
-    assert order(*range(-2, 6)) == [5, 4, 3, 2, 1, 0, -1, -2]
-
-
 def test_a_question_without_answers_is_kept_or_rejected() -> None:
     assert document(run(post(1))).text == "Q: T\n\npost 1"
     assert reasons(run(post(1), unanswered="reject")) == {"1": "unanswered"}

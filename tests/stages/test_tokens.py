@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.document_names import names_of
 from stages.documents import PartWriter
 from stages.engine.manifest import Manifest
 from stages.engine.run import run_step
@@ -41,7 +42,8 @@ def documents(folder: Path, numbers: list[list[int]], source: str = "wikipedia")
         with PartWriter(str(folder), name, "t") as out:
             for i in part:
                 text = text_of(i) if i >= 0 else ""
-                out.outcome(Document(f"d{i}", text, source, f"f#{i}"))
+                url = f"http://{i}.example/page/" if i % 3 else None
+                out.outcome(Document(f"d{i}", text, source, f"/raw/f#{i}", url=url))
     return folder
 
 
@@ -117,3 +119,20 @@ def test_a_separator_written_out_in_a_text_stays_text(tmp_path: Path, model: Pat
     tokens(folder, model, tmp_path / "out", valid_share=0.0)
     stream = np.fromfile(next((tmp_path / "out").glob("*/train-*.bin")), dtype="<u2")
     assert (stream == 2).sum() == 1 and stream[-1] == 2
+
+
+def test_shards_tell_where_documents_come_from(tmp_path: Path, model: Path) -> None:
+    tokens(
+        documents(tmp_path / "in", [list(range(80))]), model, tmp_path / "out", shard_tokens=2000
+    )
+    manifest = token_manifest.load(tmp_path / "out")
+    readers = [ShardReader(tmp_path / "out" / s.path) for s in manifest.shards]
+    assert len(readers) > 3
+    for i in range(80):
+        url = f"http://{i}.example/page/" if i % 3 else None
+        for name in (f"d{i}", f"f#{i}", *([f"{i}.example/page"] if url else [])):
+            (found,) = [d for reader in readers for d in reader.find([name])]
+            assert (found.id, found.origin, found.url) == (f"d{i}", f"/raw/f#{i}", url)
+    assert names_of("f#1", "no URL at all") == ["f#1", "no URL at all"]
+    assert names_of("a/b#2", "HTTP://WWW.a.example:80/x/../y/?") == ["b#2", "a.example/y"]
+    assert names_of(None, None) == names_of("", "") == []
