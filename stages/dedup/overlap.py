@@ -199,7 +199,7 @@ class Overlap(ShuffleStage[OverlapSettings]):
         return Record(unit.name, counts=out.counts, files=out.files)
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """The counts of both sides and their shares, for the manifest's notes."""
+        """The counts of both sides and their shares, and a line for the manifest's notes."""
         total: Counter[str] = Counter()
         for record in records:
             total.update(record.counts.other)
@@ -216,7 +216,8 @@ class Overlap(ShuffleStage[OverlapSettings]):
                 for part, whole in shares
                 if mine.get(whole)
             }
-        return [f for r in records for f in r.files], {"overlap": sides}
+        facts = {"overlap": sides, "notes": [_note(sides["input"])]}
+        return [f for r in records for f in r.files], facts
 
     def _write(self, batch: pa.RecordBatch, by_url: Bools, by_text: Bools, out: PartWriter) -> None:
         """Documents in common leave or are marked in `meta.overlap`."""
@@ -258,6 +259,19 @@ class Overlap(ShuffleStage[OverlapSettings]):
             text=np.concatenate([p.text for p in parts]),
             line=np.concatenate([p.line for p in parts]),
         )
+
+
+def _note(ours: dict[str, Any]) -> str:
+    """What a report says of the documents of `input`."""
+    whole = ours.get("documents", 0)
+    parts = [
+        f"{ours.get(part, 0):,} ({ours.get(f'{part}_share', 0.0):.2%}) {what}"
+        for part, what in (("url", "have their URL"), ("text", "exactly their text"))
+    ]
+    note = f"of {whole:,} documents {' and '.join(parts)} in the other source"
+    if "lines" in ours:
+        note += f"; of their lines {ours.get('lines_shared_share', 0.0):.2%} are there"
+    return note
 
 
 _EMPTY = pa.schema([pa.field("url", pa.string()), pa.field("text", pa.large_string())])

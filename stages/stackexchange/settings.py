@@ -26,8 +26,9 @@ class StackExchangeSettings(Settings):
     sites: Sites = Field(
         (),
         description="Sites to keep, as their dumps are named (`math.stackexchange.com`), as a list"
-        " or with the number of posts that put them among the largest; empty: all that are given."
-        " The paper keeps the 28 largest and does not name them;"
+        " or with the number of questions and answers that put them among the largest, which the"
+        " manifest then compares with what was found; empty: all that are given. A site without a"
+        " dump is an error. The paper keeps the 28 largest and does not name them;"
         " `python -m stages.stackexchange.largest` derives them.",
     )
     question_template: str = Field(

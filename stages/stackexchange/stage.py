@@ -27,6 +27,7 @@ from stages.engine.step import InputError, Port, Record, ShuffleStage, input_row
 from stages.engine.units import Piece, WorkUnit, byte_stretches, raw_units
 from stages.outcomes import Bad, Skipped, Tally
 from stages.stackexchange.html import HtmlConverter
+from stages.stackexchange.pinned import site_notes
 from stages.stackexchange.post import QUESTION, Post
 from stages.stackexchange.reader import PostReader, Raw
 from stages.stackexchange.settings import MIB, StackExchangeSettings
@@ -36,6 +37,7 @@ from stages.stackexchange.thread import MERGED, REASONS, assemble
 from stages.stackexchange.volume import expanded_size
 
 _REPORT_EVERY = 256
+_NAMED = 5  # sites that a message names before it only counts them
 
 
 class StackExchange(ShuffleStage[StackExchangeSettings]):
@@ -62,8 +64,11 @@ class StackExchange(ShuffleStage[StackExchangeSettings]):
             )
         wanted = set(self.settings.sites)
         if lacking := sorted(wanted - set(dumps.values())):
-            more = f" and {len(lacking) - 1} more sites" if len(lacking) > 1 else ""
-            raise InputError(f"{self.step.name}: no dump of {lacking[0]}{more} in the input")
+            more = f" and {len(lacking) - _NAMED} more sites" if len(lacking) > _NAMED else ""
+            raise InputError(
+                f"{self.step.name}: no dump of {', '.join(lacking[:_NAMED])}{more} in the input;"
+                " give it, or take it out of the setting `sites`"
+            )
         paths = [path for path, site in dumps.items() if not wanted or site in wanted]
         units = raw_units(
             paths,
@@ -91,6 +96,8 @@ class StackExchange(ShuffleStage[StackExchangeSettings]):
         with spill, leaving as out:
             for piece in unit.pieces:
                 record.inputs.append(input_row(piece.path, whole=piece.start == 0))
+                # A dump without a readable post is a site, too.
+                sites.setdefault(site_of(piece.path) or "", {"answers": 0, "questions": 0})
                 for outcome in _posts(reader, piece, tally):
                     if isinstance(outcome, Post):
                         spill.write(outcome)
@@ -150,10 +157,12 @@ class StackExchange(ShuffleStage[StackExchangeSettings]):
             raise StageError(
                 f"{self.step.name}: {sent} posts were read, {grouped} came to their threads"
             )
-        pinned = self.settings.sites if isinstance(self.settings.sites, dict) else {}
-        for site, number in pinned.items():
-            sites.setdefault(site, {"answers": 0, "questions": 0})["pinned_posts"] = number
-        return listed, {**extra, "sites": dict(sorted(sites.items())), "merged_as": MERGED}
+        notes = site_notes(self.settings.sites, sites)
+        if isinstance(self.settings.sites, dict):
+            for site, number in self.settings.sites.items():
+                sites.setdefault(site, {"answers": 0, "questions": 0})["pinned_posts"] = number
+        facts = {"sites": dict(sorted(sites.items())), "merged_as": MERGED, "notes": notes}
+        return listed, {**extra, **facts}
 
 
 def _split(path: str, size: int, target: int) -> Sequence[tuple[int, int | None]]:
