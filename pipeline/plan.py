@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.recipe import Recipe
+from pipeline.recipe import DECONTAMINATE, Recipe, ReferenceUse
 from stages.engine import files
 from stages.engine.step import Step
 
 LANGUAGE_MODEL = "language_model"
+REFERENCE_PAGES = "reference_pages"
+REFERENCE_MODEL = "reference_model"
+DECONTAMINATION_INDEX = "decontamination_index"
 TOKENIZER = "tokenizer"
 TOKENS = "tokens"
 
@@ -16,6 +19,16 @@ TOKENS = "tokens"
 def step_name(source: str, stage: str, first: bool) -> str:
     """Folders of a source's steps: the source's own name for the reader, then `source.stage`."""
     return source if first else f"{source}.{stage}"
+
+
+def source_steps(recipe: Recipe, source: str) -> list[str]:
+    """The steps that a source's documents go through, in order; the last makes its part of the
+    corpus."""
+    uses = recipe.sources[source].stages
+    names = [step_name(source, use.stage, i == 0) for i, use in enumerate(uses)]
+    if recipe.decontamination is not None:
+        names.append(step_name(source, DECONTAMINATE, False))
+    return names
 
 
 def steps(recipe: Recipe, work: str) -> list[Step]:
@@ -27,6 +40,7 @@ def steps(recipe: Recipe, work: str) -> list[Step]:
             _add_language_model(plan, recipe, work, ends)
         ends[name] = _add_source(plan, recipe, work, name, ends)
     _add_language_model(plan, recipe, work, ends)
+    ends = _add_decontamination(plan, recipe, work, ends)
     outputs = [ends[name] for name in recipe.sources]
     shares = recipe.proportions
     if recipe.tokenizer.path is None:
@@ -51,6 +65,10 @@ def _add_source(
             inputs[port] = [ends[other] for other in names]
         if use.stage == "perplexity" and recipe.language_model is not None:
             inputs["models"] = [recipe.language_model.path or files.join(work, LANGUAGE_MODEL)]
+        if (made := recipe.reference_for(use)) is not None:
+            if made.path is None:
+                _add_reference_model(plan, recipe, work, made, before)
+            inputs["model"] = [made.path or files.join(work, REFERENCE_MODEL)]
         step = _step(
             work, step_name(name, use.stage, i == 0), use.stage, inputs, use.own_settings(), recipe
         )
@@ -65,6 +83,56 @@ def _add_language_model(plan: list[Step], recipe: Recipe, work: str, ends: dict[
         return
     inputs = {"input": [ends[name] for name in models.sources]}
     plan.append(_step(work, LANGUAGE_MODEL, LANGUAGE_MODEL, inputs, models.settings, recipe))
+
+
+def _add_reference_model(
+    plan: list[Step], recipe: Recipe, work: str, made: ReferenceUse, pages: list[str]
+) -> None:
+    """Trained on the very pages that it will score. What articles cite is known when they are read,
+    so no later step of theirs makes it anew."""
+    given = {
+        "crawl": pages,
+        "wikipedia": [files.join(work, step_name(n, "wikipedia", True)) for n in made.wikipedia],
+        "urls": list(made.urls),
+        "pages": list(made.pages),
+        "random_pages": list(made.random_pages),
+    }
+    inputs = {port: places for port, places in given.items() if places}
+    drawn = _step(work, REFERENCE_PAGES, REFERENCE_PAGES, inputs, made.settings, recipe)
+    plan.append(drawn)
+    inputs = {"input": [drawn.output]}
+    plan.append(_step(work, REFERENCE_MODEL, REFERENCE_MODEL, inputs, made.model, recipe))
+
+
+def _add_decontamination(
+    plan: list[Step], recipe: Recipe, work: str, ends: dict[str, str]
+) -> dict[str, str]:
+    """The last step of every source; returns where the sources end then.
+
+    Steps that read another source (models, overlap) read what it was before, so that another
+    benchmark changes nothing but what the tokenizer and the shards are made of.
+    """
+    given = recipe.decontamination
+    if given is None:
+        return ends
+    paths = [path for name in given.benchmarks for path in given.paths(name)]
+    made = _step(
+        work,
+        DECONTAMINATION_INDEX,
+        DECONTAMINATION_INDEX,
+        {"input": paths},
+        given.index_settings(),
+        recipe,
+    )
+    plan.append(made)
+    found = {}
+    for name in recipe.sources:
+        inputs = {"input": [ends[name]], "index": [made.output]}
+        last = source_steps(recipe, name)[-1]
+        step = _step(work, last, DECONTAMINATE, inputs, given.settings, recipe)
+        plan.append(step)
+        found[name] = step.output
+    return found
 
 
 def _step(

@@ -22,8 +22,19 @@ from tokenizer import paper
 
 _PARAMETER = re.compile(r"\$\{([A-Za-z0-9_.-]*)\}")
 _NAME = r"^[a-z][a-z0-9_]*$"
+DECONTAMINATE = "decontaminate"
 # Folders of the work folder that are not a source's.
-RESERVED = frozenset({"language_model", "tokenizer", "tokens", "raw"})
+RESERVED = frozenset(
+    {
+        "decontamination_index",
+        "language_model",
+        "reference_pages",
+        "reference_model",
+        "tokenizer",
+        "tokens",
+        "raw",
+    }
+)
 
 
 class RecipeError(ValueError):
@@ -99,6 +110,62 @@ class LanguageModels(_Strict):
     settings: dict[str, Any] = {}
 
 
+class ReferenceUse(_Strict):
+    """The classifier of pages used as references in Wikipedia, for the source that has the stage
+    `reference`: what says which pages are cited, or a ready classifier."""
+
+    wikipedia: tuple[str, ...] = Field(
+        (), description="sources read by `wikipedia`, whose articles cite"
+    )
+    urls: tuple[str, ...] = Field((), description="lists of cited URLs, one a line, plain or gzip")
+    pages: tuple[str, ...] = Field(
+        (), description="documents of cited pages that were fetched apart: folders or Parquet files"
+    )
+    random_pages: tuple[str, ...] = Field(
+        (), description="documents of random pages fetched with the tool of `pages`"
+    )
+    path: str | None = Field(
+        None, description="folder of a finished reference_model step; nothing is trained then"
+    )
+    settings: dict[str, Any] = Field({}, description="of reference_pages")
+    model: dict[str, Any] = Field({}, description="settings of reference_model")
+
+    @property
+    def names_citations(self) -> bool:
+        return bool(self.wikipedia or self.urls or self.pages)
+
+
+class DecontaminationUse(_Strict):
+    """Evaluation sets whose items are looked for in every source, as its last step."""
+
+    benchmarks: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="by name: where its files are, as `path`, and their `layout`"
+    )
+    index: dict[str, Any] = Field({}, description="further settings of decontamination_index")
+    settings: dict[str, Any] = Field({}, description="of decontaminate, for all sources")
+
+    def paths(self, name: str) -> list[str]:
+        """The paths given for a benchmark, one or several."""
+        given = self.benchmarks[name].get("path")
+        return [given] if isinstance(given, str) else list(given or ())
+
+    def index_settings(self) -> dict[str, Any]:
+        """Those of decontamination_index. Paths are written as listings of files have them, for
+        the stage asks by them whose a file is."""
+        return {
+            **self.index,
+            "benchmarks": {
+                name: {**given, "path": [_listed(p) for p in self.paths(name)]}
+                for name, given in self.benchmarks.items()
+            },
+        }
+
+
+def _listed(path: str) -> str:
+    fs, inner = files.filesystem(path)
+    return files.full_path(fs, inner, path)
+
+
 class TokenizerUse(_Strict):
     """The tokenizer: trained on a sample of the corpus, or a ready SentencePiece model."""
 
@@ -124,6 +191,8 @@ class Recipe(_Strict):
     )
     sources: dict[str, Source] = Field(min_length=1)
     language_model: LanguageModels | None = None
+    reference: ReferenceUse | None = None
+    decontamination: DecontaminationUse | None = None
     tokenizer: TokenizerUse = TokenizerUse(path=None)
     tokens: dict[str, Any] = {}
 
@@ -139,7 +208,15 @@ class Recipe(_Strict):
             found += [name for names in use.others().values() for name in names]
             if use.stage == "perplexity" and self.language_model is not None:
                 found += self.language_model.sources if self.language_model.path is None else ()
+            if (made := self.reference_for(use)) is not None and made.path is None:
+                found += made.wikipedia
         return found
+
+    def reference_for(self, use: StageUse) -> ReferenceUse | None:
+        """The section `reference` if this stage takes its model; None for all other stages."""
+        if use.stage != "reference" or use.settings.get("model_file") is not None:
+            return None
+        return self.reference
 
     def order(self) -> list[str]:
         """The sources in the recipe's order, but each after those that it needs.
@@ -316,6 +393,9 @@ def _check(recipe: Recipe, complain: Any) -> None:
             except registry.InputError as error:
                 complain(at, str(error))
                 continue
+            if stage.produces != "documents":
+                complain(at, f"{use.stage} makes no documents; it has a place of its own in a run")
+                continue
             raw = stage.ports["input"].kind == "raw"
             if raw != (i == 0):
                 complain(
@@ -323,8 +403,6 @@ def _check(recipe: Recipe, complain: Any) -> None:
                     f"{use.stage} reads {'raw files' if raw else 'documents'};"
                     " the first stage of a source, and only it, reads raw files",
                 )
-            if stage.produces != "documents":
-                complain(at, f"{use.stage} makes no documents; it runs after all sources")
             _check_settings(stage.Settings, use.own_settings(), (*at, use.stage), complain)
             for port, names in use.others().items():
                 for other in names:
@@ -352,9 +430,97 @@ def _check(recipe: Recipe, complain: Any) -> None:
             ("language_model", "settings"),
             complain,
         )
+    _check_reference(recipe, complain)
+    _check_decontamination(recipe, complain)
     for key, given in (("tokenizer", recipe.tokenizer.settings), ("tokens", recipe.tokens)):
         at = (key, "settings") if key == "tokenizer" else (key,)
         _check_settings(registry.stage_class(key).Settings, given, at, complain)
+
+
+def _check_reference(recipe: Recipe, complain: Any) -> None:
+    """One source at most is trained on, and something says which of its pages are cited."""
+    users = [
+        name
+        for name, source in recipe.sources.items()
+        for use in source.stages
+        if use.stage == "reference" and use.settings.get("model_file") is None
+    ]
+    made = recipe.reference
+    if made is None:
+        for name in users:
+            complain(
+                ("sources", name), "reference needs `reference` in the recipe, or a model_file"
+            )
+        return
+    _check_settings(
+        registry.stage_class("reference_pages").Settings,
+        made.settings,
+        ("reference", "settings"),
+        complain,
+    )
+    _check_settings(
+        registry.stage_class("reference_model").Settings,
+        made.model,
+        ("reference", "model"),
+        complain,
+    )
+    if made.path is not None:
+        return
+    if not made.names_citations:
+        complain(
+            ("reference",), "give wikipedia, urls or pages: nothing says which pages are cited"
+        )
+    for name in users[1:]:
+        complain(
+            ("sources", name),
+            f"the reference classifier is trained on {users[0]}; for a second source give"
+            " `reference: {path: ...}` or a model_file",
+        )
+    for i, name in enumerate(made.wikipedia):
+        if name not in recipe.sources:
+            complain(("reference", "wikipedia", i), f"no source is called {name}")
+        elif recipe.sources[name].stages[0].stage != "wikipedia":
+            complain(
+                ("reference", "wikipedia", i),
+                f"{name} is not read by `wikipedia`, so it cites none",
+            )
+
+
+def _check_decontamination(recipe: Recipe, complain: Any) -> None:
+    for name, source in recipe.sources.items():
+        for i, use in enumerate(source.stages):
+            if use.stage == DECONTAMINATE:
+                complain(
+                    ("sources", name, "stages", i),
+                    "the section `decontamination` adds this step to every source",
+                )
+    given = recipe.decontamination
+    if given is None:
+        return
+    where: yaml_lines.Path = ("decontamination",)
+    for name in given.benchmarks:
+        paths = given.paths(name) if _is_text(given.benchmarks[name].get("path")) else []
+        if not paths:
+            complain((*where, "benchmarks", name), "give its files: a path, or a list of paths")
+            return
+    if "benchmarks" in given.index:
+        complain((*where, "index", "benchmarks"), "they stand beside `index`, not in it")
+    index = registry.stage_class("decontamination_index").Settings
+    try:
+        index.model_validate(given.index_settings())
+    except ValidationError as error:
+        for e in error.errors():
+            at = e["loc"] if e["loc"][:1] == ("benchmarks",) else ("index", *e["loc"])
+            complain((*where, *at), str(e["msg"]).removeprefix("Value error, "))
+    _check_settings(
+        registry.stage_class(DECONTAMINATE).Settings, given.settings, (*where, "settings"), complain
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+    )
 
 
 def _check_settings(

@@ -88,8 +88,7 @@ def sources_table(
     ends = {s.name: m for s, m in steps}
     for name, share in loaded.proportions.items():
         row = paper.TABLE_1.get(name)
-        uses = loaded.sources[name].stages
-        end = ends.get(plan.step_name(name, uses[-1].stage, len(uses) == 1))
+        end = ends.get(plan.source_steps(loaded, name)[-1])
         known = tokens.sources.get(name) if tokens else None
         table.add_row(
             name,

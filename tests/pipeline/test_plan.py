@@ -149,3 +149,123 @@ sources:
     path.write_text(text.replace("against: commoncrawl", "against: nothing"))
     with pytest.raises(recipe.RecipeError, match="no source is called nothing"):
         recipe.load(str(path), "work")
+
+
+REFERENCE = (
+    TEXT.replace(
+        "perplexity, select]", "perplexity, reference, select: {min_reference_score: 0.5}]"
+    )
+    + """\
+reference:
+  wikipedia: [wiki]
+  urls: [/lists]
+  settings: {max_random: 500}
+  model: {min_positives: 7}
+"""
+)
+
+
+def test_the_reference_classifier_is_made_of_the_pages_that_it_will_score(tmp_path: Path) -> None:
+    by_name = {s.name: s for s in steps_of(tmp_path, REFERENCE)}
+    names = list(by_name)
+    at = names.index("reference_pages")
+    assert names[at - 1 : at + 4] == [
+        "crawl.perplexity",
+        "reference_pages",
+        "reference_model",
+        "crawl.reference",
+        "crawl.select",
+    ]
+    assert by_name["reference_pages"].inputs == {
+        "crawl": ["/made/crawl.perplexity"],
+        "wikipedia": ["/made/wiki"],
+        "urls": ["/lists"],
+    }
+    assert by_name["reference_pages"].settings == {"max_random": 500}
+    assert by_name["reference_model"].inputs == {"input": ["/made/reference_pages"]}
+    assert by_name["reference_model"].settings == {"min_positives": 7}
+    assert by_name["crawl.reference"].inputs == {
+        "input": ["/made/crawl.perplexity"],
+        "model": ["/made/reference_model"],
+    }
+    assert by_name["crawl.select"].inputs == {"input": ["/made/crawl.reference"]}
+
+
+def test_articles_are_read_before_the_pages_that_they_cite(tmp_path: Path) -> None:
+    text = REFERENCE.replace("perplexity, ", "").replace(
+        "language_model: {sources: [wiki], settings: {vocabulary: 400}}\n", ""
+    )
+    names = [s.name for s in steps_of(tmp_path, text)]
+    assert names.index("wiki") < names.index("reference_pages")
+
+
+def test_a_ready_reference_classifier_is_not_made(tmp_path: Path) -> None:
+    text = REFERENCE[: REFERENCE.index("reference:\n")]
+    for given, inputs in (
+        (text + "reference: {path: /m}\n", {"model": ["/m"]}),
+        (text.replace("reference, ", "reference: {model_file: /m.bin}, "), {}),
+    ):
+        by_name = {s.name: s for s in steps_of(tmp_path, given)}
+        assert not {"reference_pages", "reference_model"} & set(by_name)
+        assert by_name["crawl.reference"].inputs == {"input": ["/made/crawl.perplexity"], **inputs}
+
+
+DECONTAMINATION = (
+    TEXT
+    + """\
+decontamination:
+  benchmarks:
+    mmlu: {layout: mmlu, path: [/eval/mmlu, /eval/more/*.csv]}
+    gsm8k: {layout: gsm8k, path: /eval/gsm8k}
+  index: {ngram: 11}
+  settings: {action: remove}
+"""
+)
+
+
+def test_decontamination_is_the_last_step_of_every_source(tmp_path: Path) -> None:
+    steps = steps_of(tmp_path, DECONTAMINATION)
+    by_name = {s.name: s for s in steps}
+    names = list(by_name)
+    assert names[-5:] == [
+        "decontamination_index",
+        "crawl.decontaminate",
+        "wiki.decontaminate",
+        "tokenizer",
+        "tokens",
+    ]
+    index = by_name["decontamination_index"]
+    assert index.inputs == {"input": ["/eval/mmlu", "/eval/more/*.csv", "/eval/gsm8k"]}
+    assert index.settings == {
+        "ngram": 11,
+        "benchmarks": {
+            "mmlu": {"layout": "mmlu", "path": ["/eval/mmlu", "/eval/more/*.csv"]},
+            "gsm8k": {"layout": "gsm8k", "path": ["/eval/gsm8k"]},
+        },
+    }
+    assert by_name["crawl.decontaminate"].inputs == {
+        "input": ["/made/crawl.select"],
+        "index": ["/made/decontamination_index"],
+    }
+    assert by_name["wiki.decontaminate"].inputs["input"] == ["/made/wiki"]
+    assert by_name["wiki.decontaminate"].settings == {"action": "remove"}
+    ends = ["/made/crawl.decontaminate", "/made/wiki.decontaminate"]
+    assert by_name["tokens"].inputs["input"] == by_name["tokenizer"].inputs["input"] == ends
+    # Models are made of what the sources were before, so another benchmark does not change them.
+    assert by_name["language_model"].inputs == {"input": ["/made/wiki"]}
+    for step in steps:
+        registry.stage_class(step.stage).Settings.model_validate(step.settings)
+
+
+def test_the_steps_of_a_source_in_order(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(DECONTAMINATION)
+    loaded, _ = recipe.load(str(tmp_path / "r.yaml"), "/made")
+    assert plan.source_steps(loaded, "wiki") == ["wiki", "wiki.decontaminate"]
+    assert plan.source_steps(loaded, "crawl")[-2:] == ["crawl.select", "crawl.decontaminate"]
+
+
+def test_paths_of_benchmarks_are_written_as_listings_write_them(tmp_path: Path) -> None:
+    relative = DECONTAMINATION.replace("/eval/gsm8k", "eval/gsm8k")
+    index = {s.name: s for s in steps_of(tmp_path, relative)}["decontamination_index"]
+    (path,) = index.settings["benchmarks"]["gsm8k"]["path"]
+    assert path == str(Path("eval/gsm8k").absolute())

@@ -241,6 +241,56 @@ MISTAKES = {
         replaced("- language\n", "- perplexity\n") + "language_model:\n  sources: [crawl]\n",
         ["r.yaml:22: language_model.sources.0: crawl has a perplexity stage"],
     ),
+    "reference without a section": (
+        replaced("- language\n", "- reference\n"),
+        ["r.yaml:8: sources.crawl: reference needs `reference` in the recipe, or a model_file"],
+    ),
+    "reference without citations": (
+        replaced("- language\n", "- reference\n") + "reference: {settings: {}}\n",
+        ["r.yaml:21: reference: give wikipedia, urls or pages: nothing says which pages"],
+    ),
+    "reference by no source": (
+        replaced("- language\n", "- reference\n") + "reference:\n  wikipedia: [wiki, wp]\n",
+        ["r.yaml:22: reference.wikipedia.1: no source is called wp"],
+    ),
+    "reference by a source that cites nothing": (
+        replaced("- language\n", "- reference\n") + "reference:\n  wikipedia: [crawl]\n",
+        ["r.yaml:22: reference.wikipedia.0: crawl is not read by `wikipedia`"],
+    ),
+    "reference settings": (
+        TEXT + "reference:\n  wikipedia: [wiki]\n  settings: {a: 1}\n  model: {dim: 0}\n",
+        [
+            "r.yaml:23: reference.settings.a: Extra inputs are not permitted",
+            "r.yaml:24: reference.model.dim: Input should be greater than or equal to 1",
+        ],
+    ),
+    "reference for two sources": (
+        replaced("- language\n", "- reference\n").replace("[wikipedia]", "[wikipedia, reference]")
+        + "reference:\n  urls: [/lists]\n",
+        ["r.yaml:17: sources.wiki: the reference classifier is trained on crawl; for a second"],
+    ),
+    "a stage with a place of its own": (
+        replaced("- language\n", "- reference_pages\n"),
+        ["r.yaml:14: sources.crawl.stages.2: reference_pages makes no documents; it has a place"],
+    ),
+    "decontamination without files": (
+        TEXT + "decontamination:\n  benchmarks:\n    mmlu: {layout: mmlu}\n",
+        ["r.yaml:23: decontamination.benchmarks.mmlu: give its files: a path, or a list of paths"],
+    ),
+    "decontamination settings": (
+        TEXT
+        + "decontamination:\n  benchmarks:\n    mmlu: {layout: mmul, path: /m}\n"
+        + "  index: {ngram: 1}\n  settings: {action: keep}\n",
+        [
+            "r.yaml:23: decontamination.benchmarks.mmlu.layout: Input should be 'mmlu'",
+            "r.yaml:24: decontamination.index.ngram: Input should be greater than",
+            "r.yaml:25: decontamination.settings.action: Input should be 'flag'",
+        ],
+    ),
+    "decontaminate among the stages": (
+        replaced("- language\n", "- decontaminate\n"),
+        ["r.yaml:14: sources.crawl.stages.2: the section `decontamination` adds this step"],
+    ),
     "total": (
         TEXT + "total_tokens: many\n",
         ["r.yaml:21: total_tokens: Input should be a valid integer"],
