@@ -4,20 +4,26 @@ arguments or recipe (one clear line)."""
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import curve as curves
+from pipeline import curve_show, why_show
 from pipeline import plan as planning
+from pipeline import recalibration as recalibrating
 from pipeline import recipe as recipes
 from pipeline import report as reports
 from pipeline import run as running
 from pipeline import verify as verifying
+from pipeline import why as explaining
 from stages import registry
 from stages.engine import files, manifest
 from stages.engine.console import StepProgress, plain_width, step_table
@@ -152,6 +158,87 @@ def verify(
     )
     if found.problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def why(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    document: Annotated[str, typer.Argument(help="id, URL, or origin (file#offset)")],
+    work: Work = None,
+    text: Annotated[bool, typer.Option("--text", help="all removed lines, in full")] = False,
+    holders: Annotated[
+        int, typer.Option(min=0, help="other documents to name for a removed line")
+    ] = explaining.HOLDERS,
+    json: Annotated[bool, typer.Option("--json", help="everything, as JSON")] = False,
+) -> None:
+    """Show what each step did with one document, and why. Exit code 1 if there is none."""
+    answer = explaining.why(_work_of(run, work), document, holders)
+    if json:
+        sys.stdout.buffer.write(why_show.to_json(answer))
+    elif answer.found:
+        why_show.show(answer, plain_width(Console()), text)
+    if not answer.found:
+        print(f"not found: {why_show.not_found(answer)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def curve(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    work: Work = None,
+    source: Annotated[
+        str | None, typer.Option(help="a source [default: the first that has a select stage]")
+    ] = None,
+    score: Annotated[
+        Literal["perplexity", "reference_score", "language_score"],
+        typer.Option(help="its threshold"),
+    ] = "perplexity",
+    by: Annotated[Literal["language"] | None, typer.Option(help="a curve for each")] = None,
+    points: Annotated[
+        int, typer.Option(min=1, max=1000, help="thresholds, at equal steps of documents")
+    ] = 20,
+    at: Annotated[
+        str, typer.Option(metavar="T,T,...", help="these thresholds, in place of --points")
+    ] = "",
+    samples: Annotated[
+        int, typer.Option(min=0, max=1000, help="documents to show at each, the nearest ones")
+    ] = 2,
+    ignore: Annotated[
+        str, typer.Option(metavar="NAME,...", help="other thresholds to lift, or `all`")
+    ] = "",
+    plot: Annotated[str | None, typer.Option(metavar="FILE.svg", help="draw it, too")] = None,
+    json: Annotated[bool, typer.Option("--json", help="everything, as JSON")] = False,
+) -> None:
+    """Show what other thresholds of `select` would keep, from the scores that are stored."""
+    ask = curves.asked(score, points, at, samples, ignore, by == "language")
+    _, steps = reports.of_work(_work_of(run, work))
+    started = time.perf_counter()
+    step, found = curves.of_run([s for s, _ in steps], source, ask, threads=os.cpu_count() or 1)
+    took = time.perf_counter() - started
+    if plot is not None:
+        files.write_bytes(plot, curve_show.svg(found, step.name).encode())
+    if json:
+        sys.stdout.buffer.write(curve_show.to_json(found, step.name))
+    else:
+        curve_show.show(found, step.name, plain_width(Console()))
+    rate = found.text_bytes_in / 1e6 / took
+    print(f"{found.text_bytes_in / 1e6:.1f} MB of text read, {rate:.0f} MB/s", file=sys.stderr)
+
+
+@app.command()
+def recalibration(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    work: Work = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Show the run's perplexity cutoffs beside CCNet's published ones, by language."""
+    _, steps = reports.of_work(_work_of(run, work))
+    found = recalibrating.reports([s for s, _ in steps])
+    if json:
+        sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+        return
+    for step, facts in found.items():
+        recalibrating.show(step, facts, plain_width(Console()))
 
 
 def main() -> None:

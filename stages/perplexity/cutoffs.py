@@ -55,7 +55,8 @@ class Histogram:
     """Counts of perplexities in tenths, the precision in which they are stored.
 
     Its percentiles are therefore exact, whatever the number of documents, and histograms of parts
-    of a corpus add up to that of the whole. From `CEILING` on all values count as `CEILING`.
+    of a corpus add up to that of the whole. From `CEILING` on all values count as `CEILING`. Before
+    rounding, a percentile lies within 0.05 of the one given here.
     """
 
     __slots__ = ("_counts",)
@@ -110,12 +111,22 @@ class Histogram:
             raise ValueError("a percentile needs documents and a number from 0 to 100")
         position = percent / 100 * (len(self) - 1)
         below = int(position)
-        low = self._value(below)
-        high = self._value(min(below + 1, len(self) - 1))
+        low, high = (self._tenths(min(rank, len(self) - 1)) for rank in (below, below + 1))
         return (low + (high - low) * (position - below)) / 10
 
-    def _value(self, rank: int) -> int:
-        """The perplexity in tenths with so many documents before it."""
+    def value(self, rank: int) -> float:
+        """The perplexity with `rank` documents before it in order, `0 <= rank < len`.
+
+        Raises:
+            IndexError: there are not so many documents.
+        """
+        return self._tenths(rank) / 10
+
+    def below(self, perplexity: float) -> int:
+        """Documents whose perplexity is less."""
+        return sum(count for tenths, count in self._counts.items() if tenths / 10 < perplexity)
+
+    def _tenths(self, rank: int) -> int:
         for tenths, count in sorted(self._counts.items()):
             if rank < count:
                 return tenths

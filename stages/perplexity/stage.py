@@ -23,6 +23,7 @@ from stages.engine.step import STATE, InputError, Port, Record, ShuffleStage
 from stages.engine.units import WorkUnit
 from stages.outcomes import Bad
 from stages.perplexity.cutoffs import BucketRule, Histogram, published_cutoffs, recalibrated
+from stages.perplexity.recalibration import report
 from stages.perplexity.score import ModelFileError, PerplexityScorer
 from stages.perplexity.settings import PerplexitySettings
 
@@ -33,6 +34,7 @@ _ALL = "cutoffs"
 
 class Perplexity(ShuffleStage[PerplexitySettings]):
     name = "perplexity"
+    version = 2
     summary = "score documents with their language's KenLM and sort them in head, middle, tail"
     Settings = PerplexitySettings
     ports = {
@@ -126,13 +128,14 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
             cutoffs = dict(published_cutoffs())
         else:
             cutoffs = recalibrated(merged, self.settings.percentiles)
-        table = {
-            language: {
-                "documents": len(merged[language]) if language in merged else 0,
-                "cutoffs": list(cutoffs[language]) if language in cutoffs else None,
-            }
-            for language in sorted({*merged, *self.scorer().languages})
-        }
+        rows = report(
+            merged,
+            set(self.scorer().languages),
+            cutoffs,
+            published_cutoffs(),
+            self.settings.percentiles,
+        )
+        table = {language: row.to_json() for language, row in rows.items()}
         files.write_json(files.join(self.step.output, CUTOFFS_FILE), table)
         used = {language: list(cutoffs[language]) for language in merged if language in cutoffs}
         return Record(key, emitted=[(index, used) for index, _ in values])
@@ -175,4 +178,7 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         notes = [f"cutoffs {self.settings.cutoffs}, languages with a model: {len(table)}"]
         if without:
             notes.append(f"no model and so no bucket for: {', '.join(without)}")
+        few = [f"{code} {row['documents']:,}" for code, row in table.items() if not row["stable"]]
+        if few and self.settings.cutoffs == "recalibrated":
+            notes.append(f"too few documents for stable cutoffs: {', '.join(few)}")
         return listed, {"languages_without_model": without, "notes": notes}
