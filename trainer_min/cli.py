@@ -134,6 +134,20 @@ def _add_uses(commands: Any) -> None:
     mmlu.add_argument("--batch", type=int, default=8, help="prompts at once [8]")
     mmlu.add_argument("--out", type=Path, help="also write the results there as JSON")
 
+    bench = command("bench", "tokens/s and MFU of the trainer, beside a plain loop; torchrun too")
+    bench.add_argument("--model", default="134M", choices=sorted(SIZES), help="size [134M]")
+    bench.add_argument("--seq-len", type=int, help="[the size's]")
+    bench.add_argument("--micro-batch", type=int, default=8, help="[8]")
+    bench.add_argument("--batch", type=int, help="sequences a step [micro-batch x processes]")
+    bench.add_argument("--steps", type=int, default=20, help="that count [20]")
+    bench.add_argument("--warm", type=int, default=5, help="before them [5]")
+    bench.add_argument(
+        "--activation-checkpoint", default="none", choices=["none", "linear", "full"]
+    )
+    bench.add_argument("--corpus", type=Path, help="token shards [random ones]")
+    bench.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    bench.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+
     instruct = command("instruct", "prompts and responses (JSON lines) to a corpus for fine-tuning")
     instruct.add_argument("--input", type=Path, required=True, help="one JSON object a line")
     instruct.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model")
@@ -264,6 +278,30 @@ def _percent(score: Any) -> str:
     return f"{100 * score.accuracy:6.1f} % {error:>6} of {score.asked:,}"
 
 
+def _bench(options: dict[str, Any]) -> None:
+    for name in ("seq_len", "micro_batch", "batch", "steps", "warm"):
+        if options[name] is not None and options[name] < 1:
+            raise RefusedError(f"--{name.replace('_', '-')} is at least 1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from trainer_min import bench
+    from trainer_min.parallel import open_world
+
+    with open_world(options["device"]) as world:
+        told = {
+            "seq_len": options["seq_len"] or SIZES[options["model"]].seq_len,
+            "micro_batch": options["micro_batch"],
+            "batch": options["batch"] or options["micro_batch"] * world.size,
+            "steps": options["steps"],
+            "warm": options["warm"],
+            "recompute": options["activation_checkpoint"],
+        }
+        found = list(bench.measure(options["model"], world, corpus=options["corpus"], **told))
+        if world.first and options["json"]:
+            print(bench.as_json(found, options["model"], world))
+        elif world.first:
+            print("\n".join(bench.lines(found, options["model"], world, **told)))
+
+
 def _instruct(options: dict[str, Any]) -> None:
     from trainer_min.instruct import write
 
@@ -335,6 +373,7 @@ _COMMANDS = {
     "export": _export,
     "generate": _generate,
     "mmlu": _mmlu,
+    "bench": _bench,
     "instruct": _instruct,
     "plan": _plan,
     "quarantine": _quarantine,

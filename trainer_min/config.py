@@ -268,6 +268,9 @@ class TrainSettings(BaseModel):
     save_every: int = Field(
         0, ge=0, description="steps between checkpoints; 0: only after the last step"
     )
+    save_at_end: bool = Field(
+        True, description="write a checkpoint after the last step; for measurements: no"
+    )
     keep: int = Field(2, gt=0, description="newest checkpoints to keep")
     keep_every: int = Field(
         0, ge=0, description="keep checkpoints of steps divisible by this for good; 0: none"

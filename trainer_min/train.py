@@ -170,7 +170,7 @@ def train(s: TrainSettings, world: World) -> Summary:
                     ),
                     "seconds": seconds,
                     "data_wait": steps.waited / seconds,
-                    "memory_gb": _memory(world) / 1e9,
+                    "memory_gb": peak_memory(world) / 1e9,
                     "digest": f"{digest:016x}",
                 },
                 last=step == end,
@@ -184,7 +184,8 @@ def train(s: TrainSettings, world: World) -> Summary:
                 keeper.poll()
             if not finite and valid and (step == end or stop):
                 raise RunError(f"step {step}: {odd}, so it is not saved; {keeper.safe()}")
-            due = step == end or stop or (s.save_every and step % s.save_every == 0)
+            due = stop or (s.save_every and step % s.save_every == 0)
+            due = due or (s.save_at_end and step == end)
             # What gives no finite loss is not worth keeping, whatever its weights are.
             if due and (finite or not valid):
                 state = {
@@ -258,7 +259,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(kind, handler)
 
 
-def _memory(world: World) -> float:
+def peak_memory(world: World) -> float:
     """Bytes: the most that torch had allocated on the GPU, or the process's peak on CPU."""
     if world.device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(world.device))
