@@ -53,11 +53,8 @@ class Run:
         self._digests = {s.output: done.digest if done else None for s, done in steps}
         by_name = {step.name: step for step, _ in steps}
         self.chains: dict[str, list[Step]] = {
-            name: [
-                by_name[plan.step_name(name, use.stage, i == 0)]
-                for i, use in enumerate(source.stages)
-            ]
-            for name, source in self.recipe.sources.items()
+            name: [by_name[step] for step in plan.source_steps(self.recipe, name)]
+            for name in self.recipe.sources
         }
         self.tokens_step = by_name[plan.TOKENS]
         self.states: dict[str, State] = {step.name: self._state(step) for step, _ in steps}

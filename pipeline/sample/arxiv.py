@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+from pipeline.sample import benchmark
 from pipeline.sample.documentation import DocArticle, DocumentationError, docstring_articles
 from pipeline.sample.texts import LanguageText, load
 from pipeline.sample.traps import Must, Trap
@@ -24,6 +25,10 @@ BOMB = 768 << 20
 """Bytes that the bomb unpacks to: more than any submission to arXiv may have."""
 
 _MONTHS = ("1904", "1905")
+_ITEM_PAPER = f"{_MONTHS[0]}.09999"
+ITEM_PLACE = benchmark.Place(
+    f"arxiv/arXiv_src_{_MONTHS[0]}_001.tar", f"https://arxiv.org/abs/{_ITEM_PAPER}"
+)
 _MACROS = r"""\newcommand{\R}{\mathbb{R}} % the reals
 \newcommand\norm[1]{\left\lVert #1\right\rVert}
 \newcommand{\set}[2][x]{\{#1 : #2\}}
@@ -122,12 +127,23 @@ def write(out: Path, seed: int, scale: float) -> list[Trap]:
         plant = ordinary[i % len(ordinary)]
         plant.paper(_packed(paper))
         size += sum(len(content.encode()) for content in paper.values())
+    _plant_item(ordinary[0], texts["en"], seed)
     damaged = _Bulk("arXiv_src_1906_001.tar", traps)
     _kept(_Plant(damaged, "1906"), texts, rng)
     _refused(_Plant(damaged, "1906", 500), texts["en"], rng)
     for bulk in (*bulks, damaged):
         bulk.write(folder)
     return traps
+
+
+def _plant_item(plant: _Plant, text: LanguageText, seed: int) -> None:
+    """An item of a benchmark in a paper, with emphasis, a tie and a comment in its sentence."""
+    item = [_escaped(line) for line in benchmark.planted("arxiv", seed).lines()]
+    first, second, third, fourth, *words = item[0].split(" ")
+    marked = [first, f"\\emph{{{second}}}~{third} % no word of it\n", fourth, *words]
+    paragraphs = [text.paragraph(Random(f"{seed}/arxiv/benchmark/{i}")) for i in range(6)]
+    body = "\n\n".join([*paragraphs[:3], " ".join(marked), *item[1:], *paragraphs[3:]])
+    plant.bulk.add(f"{plant.month}/{_ITEM_PAPER}.gz", _packed({"main.tex": _latex(body)}))
 
 
 def _papers(text: LanguageText, budget: int, rng: Random) -> Iterator[dict[str, str]]:

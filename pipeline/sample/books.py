@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from pipeline.sample import benchmark
 from pipeline.sample.documentation import DocArticle, DocumentationError, docstring_articles
 from pipeline.sample.texts import LanguageText, load
 from pipeline.sample.traps import Must, Trap
@@ -196,6 +197,7 @@ def write(out: Path, seed: int, scale: float) -> list[Trap]:
     stories, ordinary = _taken(articles)
     for book in _books(texts, ordinary, rng, count):
         plant.add(mirror(book.number, f"{book.number}-0"), _single(book, "utf-8"))
+    _plant_item(plant, texts, seed)
     _encodings(plant, texts)
     _duplicates(plant, stories)
     _no_books(plant, texts)
@@ -223,6 +225,13 @@ def mirror(number: int, stem: str, old: bool = False) -> str:
     """Where a mirror keeps a book: 10123 below 1/0/1/2/10123."""
     digits = "/".join(str(number)[:-1]) or "0"
     return f"gutenberg/{digits}/{number}/{'old/' if old else ''}{stem}.zip"
+
+
+_ITEM_NUMBER = 19_999
+ITEM_PLACE = benchmark.Place(
+    f"books/{mirror(_ITEM_NUMBER, f'{_ITEM_NUMBER}-0')}",
+    f"https://www.gutenberg.org/ebooks/{_ITEM_NUMBER}",
+)
 
 
 @dataclass(slots=True)
@@ -317,6 +326,16 @@ def _single(book: Book, encoding: str, charset: str = "") -> bytes:
     text = as_gutenberg(book, charset or encoding.upper())
     data = text.encode(encoding, "strict" if encoding == "utf-8" else "replace")
     return zipped([(f"{book.number}{stem}.txt", data)])
+
+
+def _plant_item(plant: _Plant, texts: dict[str, LanguageText], seed: int) -> None:
+    """An item of a benchmark in a book: its lines are broken, and a word is in italics."""
+    book = replace(plant.book(texts), number=_ITEM_NUMBER)
+    question, *rest = benchmark.planted("books", seed).lines()
+    first, second, *words = question.split(" ")
+    item = (" ".join([first, f"_{second}_", *words]), *rest)
+    book = replace(book, paragraphs=(*book.paragraphs[:9], *item, *book.paragraphs[9:]))
+    plant.add(ITEM_PLACE.file.removeprefix("books/"), _single(book, "utf-8"))
 
 
 def _encodings(plant: _Plant, texts: dict[str, LanguageText]) -> None:

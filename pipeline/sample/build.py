@@ -12,11 +12,13 @@ from random import Random
 from pipeline.sample import (
     archives,
     arxiv,
+    benchmark,
     books,
     c4,
     content_traps,
     github,
     record_traps,
+    references,
     stackexchange,
     wiki_traps,
 )
@@ -65,7 +67,7 @@ class SampleInfo:
 
 
 def build(out: Path, seed: int = 0, scale: float = 1.0, texts: Path = TEXTS) -> SampleInfo:
-    """Writes the sample below `out`: `commoncrawl/{wet,warc}/`, `wikipedia/` and `KEY.json`.
+    """Writes the sample below `out`: a folder for each source, `benchmarks/` and `KEY.json`.
 
     The same seed, scale and machine give the same bytes. `scale` changes the amount of ordinary
     text, not the number of traps. The key is written last: where it is, the sample is whole.
@@ -86,6 +88,10 @@ def build(out: Path, seed: int = 0, scale: float = 1.0, texts: Path = TEXTS) -> 
 
     for source in SOURCES:
         traps += source.write(out, seed, scale)
+        # Not a trap of the source's own step: the last step of every source shows it.
+        name = source.ITEM_PLACE.file.split("/")[0]
+        traps.append(benchmark.trap(name, seed, source.ITEM_PLACE))
+    benchmark.write(out)
 
     write_key(info.key, Key(seed=seed, traps=tuple(traps)))
     _describe(info, [*wet, *warc], traps)
@@ -131,6 +137,8 @@ def _write_wet(
 ) -> list[Trap]:
     rng = Random(f"{seed}/wet")
     planted = list(content_traps.content_traps(languages, rng))
+    planted += references.planted_pages(seed)
+    planted.append(benchmark.web_page(languages["en"], seed))
     files = [
         Archive(_CRAWL.format(kind="wet", number=i, suffix="warc.wet.gz"))
         for i in range(WET_FILES + 1)
@@ -199,10 +207,13 @@ def _write_wikipedia(
         pages = _articles(text, cited, round(WIKI_BYTES * scale), rng)
         if language == "en":
             pages += [documentation_page(article, text, rng) for article in documents]
+            pages += references.citing_articles(seed)
         info.text_bytes[language] = sum(len((page.text or "").encode()) for page in pages)
         info.articles += len(pages)
         packing = _PACKING.get(language, "multistream")
         planted = list(wiki_traps.planted_pages(language, text, "", rng))
+        if language == "en":
+            planted.append(benchmark.article(text, seed))
         for page, _ in planted:
             pages.insert(rng.randrange(len(pages) + 1), page)
         name = write_dump(out / "wikipedia", language, pages, packing)

@@ -16,7 +16,7 @@ from random import Random
 
 import orjson
 
-from pipeline.sample import archives
+from pipeline.sample import archives, benchmark
 from pipeline.sample.content_traps import plain_page
 from pipeline.sample.documentation import licence, reflow
 from pipeline.sample.pages import WebPage, date, written_pages
@@ -34,6 +34,9 @@ SHARED_BYTES = 24_000
 FILES = 3
 LONG_LINE = 128 << 20
 """Bytes of one line: far above what any page of C4 needs."""
+ITEM_PLACE = benchmark.Place(
+    f"c4/c4-train.00000-of-{FILES + 3:05}.json.gz", "https://c4.traps.example/benchmark"
+)
 
 _PAGE = 4_000  # characters after which a page is full
 _BLOCK = b"boom " * 200_000
@@ -91,6 +94,7 @@ def write(out: Path, seed: int, scale: float) -> list[Trap]:
     rng.shuffle(pages)
     for i, page in enumerate(pages):
         ordinary[i % FILES].add(_line(page))
+    _plant_item(ordinary[0], text, seed)
     for file in ordinary:
         file.write(out)
     _plant(damaged, text, rng)
@@ -160,6 +164,14 @@ def _own_pages(text: LanguageText, rng: Random) -> Iterator[WebPage]:
 
 def _line(page: WebPage) -> bytes:
     return orjson.dumps({"text": "\n".join(page.body), "timestamp": page.date, "url": page.url})
+
+
+def _plant_item(file: _File, text: LanguageText, seed: int) -> None:
+    """A page with an item of a benchmark between its paragraphs, as spoken lines."""
+    page = plain_page("c4", "benchmark", text, Random(f"{seed}/c4/benchmark"))
+    lines = [f"\u2014 {line}." for line in benchmark.planted("c4", seed).lines()]
+    body = (*page.body[:4], *lines, *page.body[4:])
+    file.add(_line(replace(page, url=ITEM_PLACE.url, body=body)))
 
 
 def _plant(file: _File, text: LanguageText, rng: Random) -> None:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.sample.traps import Must, Trap, read_key
 
 _EXAMPLES = 5
+_CITED_FROM = 0.5  # of the two classes, references is the likelier one
 _DIGIT = re.compile(r"\d")
 _OFFSET = re.compile(r"([0-9]+)(?:\+|$)")
 _SPACE = re.compile(r"\s+")
@@ -46,6 +47,7 @@ class _Row:
     title: str | None = None
     text: str = ""
     bucket: str | None = None
+    score: float | None = None
     why: str = ""
 
 
@@ -57,9 +59,16 @@ class _Step:
 
     @cached_property
     def documents(self) -> list[_Row]:
-        columns = ["origin", "url", "title", "text", "bucket"]
+        columns = ["origin", "url", "title", "text", "bucket", "reference_score"]
         return [
-            _Row(*_place(row["origin"]), row["url"], row["title"], row["text"], row["bucket"])
+            _Row(
+                *_place(row["origin"]),
+                row["url"],
+                row["title"],
+                row["text"],
+                row["bucket"],
+                row.get("reference_score"),
+            )
             for row in _rows(self.folder.glob("part-*.parquet"), columns)
         ]
 
@@ -77,6 +86,16 @@ class _Step:
             _Row(str(row["file"]), _number(str(row["offset"])), why=row["error"])
             for row in _rows(self.folder.glob("bad/*.parquet"), ["file", "offset", "error"])
         ]
+
+    @cached_property
+    def hits(self) -> set[tuple[str, str | None]]:
+        """Items of benchmarks with the documents that hold them."""
+        columns = ["benchmark", "item", "url", "counted"]
+        return {
+            (f"{row['benchmark']}:{row['item']}", row["url"])
+            for row in _rows(self.folder.glob("hits/*.parquet"), columns)
+            if row["counted"]
+        }
 
     @cached_property
     def _by_url(self) -> dict[str | None, list[_Row]]:
@@ -231,6 +250,31 @@ def _tail(trap: Trap, steps: list[_Step]) -> _Verdict:
     return 0, f"its bucket is {found[0].bucket}"
 
 
+def _item_found(trap: Trap, steps: list[_Step]) -> _Verdict:
+    if all((item, trap.url) in steps[0].hits for item in trap.any_of):
+        return trap.count, ""
+    elsewhere = sorted(str(url) for item, url in steps[0].hits if item in trap.any_of)
+    return 0, f"{trap.any_of[0]} was found in {', '.join(elsewhere) or 'no document'}"
+
+
+def _cited(trap: Trap, steps: list[_Step]) -> _Verdict:
+    return _by_score(trap, steps, True)
+
+
+def _not_cited(trap: Trap, steps: list[_Step]) -> _Verdict:
+    return _by_score(trap, steps, False)
+
+
+def _by_score(trap: Trap, steps: list[_Step], cited: bool) -> _Verdict:
+    found = steps[0].found(trap)
+    if not found:
+        return 0, "not among the documents"
+    score = found[0].score
+    if score is not None and (score >= _CITED_FROM) == cited:
+        return trap.count, ""
+    return 0, f"its reference score is {'null' if score is None else f'{score:.3f}'}"
+
+
 _CHECKS: dict[Must, Callable[[Trap, list[_Step]], _Verdict]] = {
     Must.REJECTED: _rejected,
     Must.UNREADABLE: _unreadable,
@@ -242,8 +286,22 @@ _CHECKS: dict[Must, Callable[[Trap, list[_Step]], _Verdict]] = {
     Must.NEWEST_OF_GROUP: _newest_of_group,
     Must.LINES_ONCE: _lines_once,
     Must.TAIL: _tail,
+    Must.ITEM_FOUND: _item_found,
+    Must.CITED: _cited,
+    Must.NOT_CITED: _not_cited,
 }
-_FATE = frozenset({Must.REJECTED, Must.KEPT, Must.UNREADABLE, Must.TAIL, Must.TEXT_GONE})
+_FATE = frozenset(
+    {
+        Must.REJECTED,
+        Must.KEPT,
+        Must.UNREADABLE,
+        Must.TAIL,
+        Must.TEXT_GONE,
+        Must.ITEM_FOUND,
+        Must.CITED,
+        Must.NOT_CITED,
+    }
+)
 
 
 def _fate(trap: Trap, steps: Iterable[_Step]) -> str:

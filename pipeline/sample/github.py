@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.sample import documentation
+from pipeline.sample import benchmark, documentation
 from pipeline.sample.archives import gzip_member
 from pipeline.sample.traps import Must, Trap
 
 FOLDER = "github"
 TEXT_BYTES = 600_000
 """Bytes of package sources at scale 1."""
+ITEM_PLACE = benchmark.Place(
+    f"{FOLDER}/contents-000000000000.json.gz",
+    "https://github.com/sample/island/blob/HEAD/quiz/coast.py",
+)
 
 _STEP, _DEDUP = "github", "github.document_dedup"
 _ENDINGS = {".py", ".pyi", ".pyx", ".pxd", ".h", ".c", ".hpp", ".js", ".css", ".md", ".rst"}
@@ -139,6 +144,7 @@ def write(out: Path, seed: int, scale: float) -> list[Trap]:
     _headers(dump)
     _unwanted(dump)
     _copies(dump)
+    _plant_item(dump, seed)
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     _damaged(dump, folder)
@@ -262,6 +268,15 @@ def _copies(dump: _Dump) -> None:
         steps=(_DEDUP,),
         count=len(urls) - 1,
     )
+
+
+def _plant_item(dump: _Dump, seed: int) -> None:
+    """An item of a benchmark in the comment of a program, wrapped."""
+    lines = "\n".join(benchmark.planted("github", seed).lines())
+    wrapped = [line for text in lines.split("\n") for line in textwrap.wrap(text, 50)]
+    comment = "".join(f"    # {line}\n" for line in wrapped)
+    code = f"def quiz(answers):\n    right = 0\n{comment}    return right + len(answers)\n"
+    dump.add("sample/island", "quiz/coast.py", code)
 
 
 def _damaged(dump: _Dump, folder: Path) -> None:

@@ -18,6 +18,7 @@ from xml.sax.saxutils import quoteattr
 import py7zr
 from py7zr.helpers import ArchiveTimestamp
 
+from pipeline.sample import benchmark
 from pipeline.sample.documentation import DocArticle, docstring_articles
 from pipeline.sample.traps import Must, Trap
 
@@ -33,6 +34,11 @@ UNPACKED, PACKED, SPLIT, DAMAGED, HOSTILE = (
     "hostile.sample.example",
 )
 """The sites: a folder, an archive with other tables, `<site>-Posts.7z`, a cut file, a DTD."""
+
+_ITEM_QUESTION = "900000"
+ITEM_PLACE = benchmark.Place(
+    f"{FOLDER}/{PACKED}.7z", f"https://{PACKED}/questions/{_ITEM_QUESTION}"
+)
 
 _HEADER = '\ufeff<?xml version="1.0" encoding="utf-8"?>\r\n<posts>\r\n'
 _FOOTER = "</posts>"
@@ -141,6 +147,7 @@ def write(out: Path, seed: int, scale: float) -> list[Trap]:
     two = _Site(PACKED, f"{FOLDER}/{PACKED}.7z", Random(f"{seed}/{PACKED}"))
     _threads(two, articles[1::4])
     _order_traps(two)
+    _plant_item(two, seed)
     tables = {"Badges.xml": b"<badges></badges>", "Posts.xml": two.xml(), "Votes.xml": b"<votes/>"}
     _put(folder / f"{PACKED}.7z", _seven_zip(tables))
 
@@ -228,6 +235,15 @@ def _order_traps(site: _Site) -> None:
         due = [text for text, _ in sorted(marks, key=lambda mark: -mark[1])]
         whole = "\n\n".join(f"A: {text}" for text in due)
         site.trap("answers by score", Must.KEPT, asked, whole, note=f"scores {scores}")
+
+
+def _plant_item(site: _Site, seed: int) -> None:
+    """An item of a benchmark in a question, with markup and entities in its sentence."""
+    item = [escape(line) for line in benchmark.planted(FOLDER, seed).lines()]
+    first, second, third, *words = item[0].split(" ")
+    marked = " ".join([f"{first}&nbsp;<em>{second}</em>&#32;<strong>{third}</strong>", *words])
+    body = "\n\n".join(f"<p>{line}</p>" for line in [marked, *item[1:]])
+    site.question("Who can help me with this one?", f"{body}<p>Thanks.</p>", Id=_ITEM_QUESTION)
 
 
 def _thread_traps(site: _Site) -> None:

@@ -34,6 +34,12 @@ class Must(str, Enum):
     """Each of `lines` stands in at most one document of the first of `steps`."""
     TAIL = "tail"
     """In the first of `steps` the document's bucket is `tail`, or it was rejected before."""
+    ITEM_FOUND = "item found"
+    """The hits of the first of `steps` name the document at `url` for the item `any_of`."""
+    CITED = "cited"
+    """In the first of `steps` the document's reference score is at least one half."""
+    NOT_CITED = "not cited"
+    """In the first of `steps` the document's reference score is less than one half."""
 
 
 class Trap(BaseModel):

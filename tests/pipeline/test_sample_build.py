@@ -179,7 +179,10 @@ def test_multistream_dumps_are_header_pages_footer(info: SampleInfo) -> None:
 
 def test_wikipedia_cites_pages_of_the_crawl(info: SampleInfo) -> None:
     urls = {
-        url for k in ("wet", "warc") for p in _sound(info, k, 4)[:2] for _, url, *_ in _records(p)
+        url
+        for kind, sound in (("wet", 4), ("warc", 2))
+        for path in _sound(info, kind, sound)
+        for _, url, *_ in _records(path)
     }
     text = _dump_bytes(_dumps(info)["fr"]).decode()
     assert any(url in text for url in urls if url)

@@ -191,3 +191,18 @@ def test_kinds_are_reported_in_the_order_of_the_key(tmp_path: Path, work: Path) 
     write_key(tmp_path / "KEY.json", Key(seed=0, traps=traps))
     results = caught(tmp_path / "KEY.json", work)
     assert [(r.kind, r.planted, r.caught) for r in results] == [("z", 2, 2), ("a", 1, 1)]
+
+
+@pytest.mark.parametrize(("score", "cited", "not_cited"), [(0.5, 1, 0), (0.49, 0, 1), (None, 0, 0)])
+def test_reference_scores_are_judged_at_one_half(
+    tmp_path: Path, work: Path, score: float | None, cited: int, not_cited: int
+) -> None:
+    folder = work / "s"
+    folder.mkdir(parents=True)
+    row = {"text": "", "origin": "x#0", "url": "u", "title": None, "bucket": None}
+    table = pa.table({**{k: pa.array([v], pa.string()) for k, v in row.items()},
+                      "reference_score": pa.array([score], pa.float32())})  # fmt: skip
+    pq.write_table(table, folder / "part-00000.parquet")
+    assert _judge(tmp_path, _trap(Must.CITED, url="u")).caught == cited
+    assert _judge(tmp_path, _trap(Must.NOT_CITED, url="u")).caught == not_cited
+    assert _judge(tmp_path, _trap(Must.NOT_CITED, url="lost")).caught == 0
