@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainer_min.config import ModelConfig
-from trainer_min.init import initialise
+from trainer_min.config import SIZES, ModelConfig
+from trainer_min.init import initialise, initialise_transformer
 from trainer_min.model import RMSNorm, Transformer, rotate, rotation
 
 CONFIG = ModelConfig(
@@ -134,3 +136,22 @@ def test_recomputation_changes_no_gradient(mode: str, extra: int) -> None:
     for with_all, with_less in zip(*gradients, strict=True):
         torch.testing.assert_close(with_less, with_all)
     assert products[1] - products[0] == extra * CONFIG.layers
+
+
+def test_one_batch_can_be_learnt_by_heart() -> None:
+    """What a model that trains at all can do."""
+    config = SIZES["debug"].model(300)
+    model = Transformer(config)
+    initialise_transformer(model, 0)
+    tokens = torch.randint(3, 300, (2, 25), generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95))
+    losses = []
+    for _ in range(80):
+        logits = model(tokens[:, :-1])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[0] == pytest.approx(math.log(300), abs=0.2)
+    assert losses[-1] < 0.05
