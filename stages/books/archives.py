@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO, cast
 
+import xxhash
+
 MAX_DIRECTORY_BYTES = 16 << 20
 """Central directory of a zip file: about 200,000 members. Python holds it in memory."""
 _FREE_BYTES = 256 << 20
@@ -249,13 +251,15 @@ class _Guard(io.RawIOBase):
 
 @dataclass(frozen=True)
 class TarMember:
-    """A regular file of a tar; `data` is None where it is `TooLargeError`, `error` says why."""
+    """A file of a tar; without `data` it is a link or a device, too large (`error` says how much),
+    or the end of a damaged tar."""
 
     name: str
     offset: int
     data: bytes | None
     error: str = ""
     too_large: bool = False
+    link: bool = False
 
 
 def tar_members(
@@ -277,6 +281,8 @@ def tar_members(
                     return
                 if member.isreg():
                     yield _tar_member(tar, member, budget, max_bytes)
+                elif not member.isdir():
+                    yield TarMember(member.name, member.offset, None, link=True)
             if rest := _after_last(guard, tar.offset):
                 yield TarMember("", tar.offset, None, rest)
     except Exception as error:
@@ -319,8 +325,11 @@ def _tell(stream: IO[bytes]) -> int:
 
 
 def tar_stretches(stream: BinaryIO, target: int) -> list[tuple[int, int | None]]:
-    """Stretches of about `target` bytes of an unpacked tar, cut where members begin."""
+    """Stretches of about `target` bytes of an unpacked tar, cut where members begin; one that has
+    a name twice stays whole, so that its reader sees that."""
     edges = [0]
+    met: set[int] = set()
+    twice = False
     size = stream.seek(0, io.SEEK_END)
     guard = _Guard(stream, Budget(size * 2 + _FREE_BYTES))
     try:
@@ -328,9 +337,12 @@ def tar_stretches(stream: BinaryIO, target: int) -> list[tuple[int, int | None]]
         with tarfile.TarFile(fileobj=cast(IO[bytes], guard), mode="r") as tar:
             while (member := tar.next()) is not None:
                 _forget(tar)
+                key = xxhash.xxh3_64_intdigest(member.name.encode("utf-8", "surrogateescape"))
+                twice = twice or key in met
+                met.add(key)
                 if member.offset - edges[-1] >= target:
                     edges.append(member.offset)
     except Exception as error:
         if not is_damage(error) and not isinstance(error, ArchiveError):
             raise
-    return list(zip(edges, [*edges[1:], None], strict=True))
+    return [(0, None)] if twice else list(zip(edges, [*edges[1:], None], strict=True))

@@ -13,33 +13,37 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-_PG = r"Proje[ckt]{1,2}t?[-\s]{1,3}Gutenberg"
+# Project, Projekt, Projet, Projecto, Proyecto, Progetto, Prosjekt; Gutenberg is cut short in some.
+_PG = r"Pro(?:j|sj|y|g)e[ckt]{1,2}t?[oui]?[-\s]{1,3}Gutenbe(?:rg)?"
 _START = re.compile(
-    r"\*{2,}\s{0,4}(?:START|BEGINNING)\s{1,4}OF\s{1,4}(?:TH(?:E|IS)\s{1,4})?"
-    rf"(?:COPYRIGHTED\s{{1,4}})?{_PG}",
+    r"\*{2,}\s{0,4}(?:START|BEGIN(?:NING)?|D[EÉ]BUT|ANFANG|IN[IÍ]CIO|INIZIO)\s{1,4}"
+    r"(?:(?:OF|DE|DU|DEL|DO|VON)\s{1,4})?(?:(?:TH(?:E|IS)|CE|DIESES|DES|ESTE)\s{1,4})?"
+    rf"(?:COPYRIGHTED\s{{1,4}})?{_PG}"
+    rf"|(?:This is the )?Beginning of (?:the|this) {_PG}",
     re.I,
 )
 _END = re.compile(
-    rf"\*{{2,}}\s{{0,4}}END\s{{1,4}}OF\s{{1,4}}(?:TH(?:E|IS)\s{{1,4}})?(?:COPYRIGHTED\s{{1,4}})?{_PG}"
+    r"\*{2,}\s{0,4}(?:END|FIN|ENDE|FINE|FIM)\s{1,4}(?:(?:OF|DE|DU|DEL|DO|VON)\s{1,4})?"
+    rf"(?:(?:TH(?:E|IS)|CE|DIESES|DES|ESTE)\s{{1,4}})?(?:COPYRIGHTED\s{{1,4}})?{_PG}"
     rf"|End of this is COPYRIGHTED {_PG}"
     r"|\*{3}\s{0,4}START:\s{0,4}FULL LICENSE|THE FULL PROJECT GUTENBERG(?:-tm|™)? LICENSE$"
     r"|Updated editions will replace the previous one",
     re.I,
 )
 _SMALL_PRINT = re.compile(
-    r"\*+\s{0,4}START\s{0,4}\*+\s{0,4}(?:THE )?SMALL PRINT"
+    r"\*+\s{0,4}START\s{0,4}\*+\s{0,4}(?:THE )?SMALL PRINT|\*{3,}\s{0,8}SMALL PRINT!"
     r"|\*+\s{0,4}The Legal Small Print\s{0,4}\**$"
     rf"|\*+Information prepared by the {_PG} legal advisor",
     re.I,
 )
 _SMALL_PRINT_END = re.compile(
-    r"\*+\s{0,4}END\s{0,4}\*?\s{0,4}(?:OF )?(?:THE )?SMALL PRINT"
+    r"\*+\s{0,4}END\s{0,4}\*?\s{0,4}(?:OF )?(?:THE )?SMALL PRINT|\[\"Small Print\" V\."
     r"|\*+\s{0,4}SMALL PRINT!.{0,120}END\s{0,4}\*+$",
     re.I,
 )
 # "Ende dieses Projekt Gutenberg Etextes", "Fin de Project Gutenberg's", "Einde van dit ..."
 _FAREWELL = re.compile(
-    r"[\W_]{0,12}(?:(?:This is )?(?:the )?End|Ende|Fine?|Einde|Fim|Slut|Konec)\b"
+    r"[\W_]{0,12}(?:(?:This is )?(?:the )?End|Ende|Fine?|Einde|Fim|Fino|Slutt?|Loppu|Konec)\b"
     rf".{{0,60}}?\b{_PG}"
     r"|[\W_]{0,12}Ende (?:dieses|des) E-?(?:text|book)(?:e?s)?\b",
     re.I,
@@ -54,7 +58,13 @@ _ABOUT = re.compile(
 
 LONGEST_LINE = 400
 """A longer line is no boundary (characters)."""
-_HEADER_LINES = 60
+# The last sentences of the small print of all years, for files that lost the line after them.
+_PRINT_ENDS = re.compile(
+    r"scanning machines, OCR software|royalty.free copyright licenses|Benedictine (?:College|Univ)"
+    r"|Carnegie.Mellon University|Portions of this header are copyright",
+    re.I,
+)
+_HEADER_LINES, _PRINT_LINES = 60, 400
 _MARKER_LINES = 5
 _NOTICE_LINES = 15
 _TAIL_LINES = 12
@@ -80,7 +90,7 @@ _KINDS = (
     (Boundary.FAREWELL, _FAREWELL),
 )
 _HINTS = (
-    "gutenberg",
+    "gutenbe",
     "small print",
     "this electronic version of",
     "full license",
@@ -137,7 +147,7 @@ def unwrap(lines: list[str]) -> Book:
     found = {kind.value for _, kind in marks}
     start = 0
     if not any(kind in _OPENS for _, kind in marks):
-        start = _without_marks(lines)
+        start = max(_without_marks(lines), _small_print_end(lines, marks))
         if start:
             found.add("header")
         marks = [m for m in marks if m[0] >= start and m[1] is not Boundary.SMALL_PRINT]
@@ -161,6 +171,18 @@ def _without_marks(lines: list[str]) -> int:
     while last < len(lines) and lines[last].strip():
         last += 1
     return last
+
+
+def _small_print_end(lines: list[str], marks: list[tuple[int, Boundary]]) -> int:
+    """Behind a small print near the beginning that no line ends: after its last known sentence."""
+    first = next((i for i, kind in marks if kind is Boundary.SMALL_PRINT), len(lines))
+    if first > _PRINT_LINES:
+        return 0
+    last = -1
+    for i in range(first, min(first + _PRINT_LINES, len(lines))):
+        if _PRINT_ENDS.search(lines[i][:LONGEST_LINE]):
+            last = i
+    return _paragraph_end(lines, last, _PRINT_LINES) if last >= 0 else 0
 
 
 def _keep(lines: list[str], marks: list[tuple[int, Boundary]], start: int) -> list[bool]:

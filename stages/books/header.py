@@ -18,6 +18,8 @@ _OLD_DATE = re.compile(
     r"|official(?:ly)? released? (?:date|on) ([A-Z][a-z]{2,8} \d{1,2}, ?\d{4})",
     re.I,
 )
+# The first files have the date on a line of its own.
+_DATE_LINE = re.compile(r"\s{0,40}[A-Z][a-z]{2,8}\.?,? (?:\d{1,2}, ?)?(?:19|20)\d\d\s*$")
 _BY = re.compile(r"(.{2,200}?),?\s+(?:by|von)\s+([^,]{2,100})", re.I)
 _OPENING = re.compile(
     r"[\s*_\ufeff]{0,80}(?:This is )?(?:The )?(?:SECOND )?Project Gutenberg"
@@ -70,6 +72,9 @@ def parse_header(lines: list[str]) -> Header:
     )
     if header.created is None and (match := _OLD_DATE.search(text)):
         header.created = iso_day(match[1] or match[2])
+    if header.created is None:
+        alone = next((line for line in lines[:60] if _DATE_LINE.match(line)), "")
+        header.created = iso_day(alone)
     if header.title is None:
         header.title, author = _from_opening(lines)
         header.author = header.author or author

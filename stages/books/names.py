@@ -95,6 +95,11 @@ def stem_of(base: str) -> str:
     return stem
 
 
+def as_text(name: str) -> str:
+    r"""A name from an archive, with bytes that are no UTF-8 as `\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def is_text(base: str) -> bool:
     return base.lower().endswith((".txt", ".text", ".utf8", ".utf-8"))
 

@@ -8,7 +8,8 @@ from typing import BinaryIO, cast
 
 from stages.books import names
 from stages.books.archives import is_tar, tar_stretches
-from stages.books.reader import REASONS, BooksReader
+from stages.books.content import REASONS
+from stages.books.reader import BooksReader
 from stages.books.settings import BooksSettings
 from stages.engine import files
 from stages.engine.source import SourceStage

@@ -12,8 +12,12 @@ from stages.books.settings import BooksSettings
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
-# `***` or `***End***` as the last line of Gutenberg's old editions.
-_END_MARK = re.compile(r"\s{0,80}\*{3,80}\s{0,4}(?:(?:the )?end\s{0,4}\*{3,80})?$", re.I)
+# `***`, `***End***` or `End of this Etext` as the last line of Gutenberg's old editions.
+_END_MARK = re.compile(
+    r"\s{0,80}(?:\*{3,80}\s{0,4}(?:(?:the )?end\s{0,4}\*{3,80})?"
+    r"|[\W_]{0,8}(?:this is )?(?:the )?end of (?:the|this) e-?text\b.{0,80})$",
+    re.I,
+)
 _PASSES = 8
 _SAMPLES, _SAMPLE_CHARS = 64, 4_096
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from stages.github.directives import is_directive
 from stages.github.syntax import Syntax, compiled
 
 MAX_TOP_CHARS = 1 << 16
@@ -29,33 +30,13 @@ _PREPROCESSOR = re.compile(
     r"|#[ \t]+(?:include[ \t]*[<\"]|(?:define|undef|ifdef|ifndef)[ \t]+[A-Z_]\w*|endif\b"
     r"|pragma[ \t]+\w)"
 )
+_SHEBANG = re.compile(r"#!(?!\[)")  # `#![...]` is an attribute of Rust
 _DOCSTRING = re.compile(r"[rRuU]?(\"\"\"|''')")
 _OPENER_TAIL = re.compile(r"[*!#=~+/|-]*")
 _CLOSER_HEAD = " \t*#=~+|-/"
 _RST_COMMENT = re.compile(
     r"\.\.(?=[ \t\r\n]|$)(?![ \t]+(?:\[|_|\|))(?![ \t]*[\w-]+(?:[:+.][\w-]+)*::)"
 )
-
-# Comments that tools read. They stay whatever stands around them.
-_PROTECTED = re.compile(
-    r"""(?xi)
-    -\*- | (?:.*[ \t])?(?:vim?|ex):.*(?:[ \t:](?:se|set)[ \t]|=) | .*\b(?:en)?coding[ \t]*[:=]
-    | go:\w | \+build\b | nolint
-    | !?preview\b | %% | \#?(?:end)?region\b
-    | (?:es|js|ts|css|style|sass|html|swift|markdown)-?(?:lint|hint)\b
-    | jscs: | globals?[ ]+[\w$] | istanbul | prettier | webpack | [cv]8[ ]
-    | @(?:no)?flow\b | @ts-\w | @jsx | @jest | @vitest | @format\b | @cc_on | @typedef | @type\b
-    | @providesmodule | @define | @suppress
-    | (?:pylint|flake8|mypy|isort|pyright|ruff|fmt|yapf|pytype|rubocop|typed|cython|distutils)[ ]?:
-    | no[ ]?qa\b | nosec\b | type:[ ]*ignore | pragma[:] | doctest: | ///
-    | (?:frozen_string_literal|warn_indent|warn_past_scope|shareable_constant_value)[ ]*:
-    | clang-format | iwyu | cppcheck | lint[ ]-
-    | shellcheck\b | yaml-language-server | (?:syntax|escape|check)=
-    | swift-tools-version | ktlint | detekt | language= | \$schema
-    | <?reference[ ]+(?:path|types|lib)\b | <?amd- | [@\#][ ]?source(?:mapping)?url
-    """
-)
-_WORDS_JUDGED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +103,7 @@ def _element(text: str, at: int, limit: int, syntax: Syntax) -> Element | None:
     first = _SPACE.match(text, at, line_end).end()  # type: ignore[union-attr]
     if first == line_end:
         return Blank(text[at:line_end])
-    if at == 0 and text.startswith("#!", first):
+    if at == 0 and _SHEBANG.match(text, first):
         return Pinned(text[:line_end])
     if syntax.front and (found := compiled(syntax.front).match(text, first, limit)):
         end = _SPACE.match(text, found.end(), limit).end()  # type: ignore[union-attr]
@@ -138,18 +119,21 @@ def _element(text: str, at: int, limit: int, syntax: Syntax) -> Element | None:
     for opening, closing in syntax.block:
         if found := compiled(opening).match(text, first, limit):
             return _block(text, at, found.end(), limit, opening, closing, syntax.nested)
+    if syntax.bracket and (found := _long_bracket(syntax.bracket).match(text, first, limit)):
+        end = text.find(f"]{found[1]}]", found.end(), limit)
+        stop = end + len(found[1]) + 2
+        return None if end < 0 else _delimited(text, at, found.end(), end, stop, limit)
     if syntax.docstrings and (found := _DOCSTRING.match(text, first, limit)):
         return _docstring(text, at, found, limit)
     return _line_comments(text, at, limit, syntax)
 
 
-def _protected(words: str) -> bool:
-    head = words.strip()[:_WORDS_JUDGED]
-    return bool(_PROTECTED.match(head) or _PROTECTED.match(head.strip(_DECORATION)))
+def _long_bracket(mark: str) -> re.Pattern[str]:
+    return compiled(rf"{re.escape(mark)}\[(=*)\[")
 
 
 def _line(raw: str, words: str) -> Line:
-    if _protected(words):
+    if is_directive(raw, words, _DECORATION):
         return Line(raw, words.strip(), protected=True)
     return Line(raw, words.strip(_DECORATION))
 

@@ -25,11 +25,17 @@ _NAMED = re.compile(r"(?:^|[^a-z])(licenses|files|contents)(?:[^a-z]|$)")
 _ID = re.compile(r"[0-9a-f]{40}")
 
 
+def table_named(name: str) -> Table | None:
+    """Which table the name of a file or folder tells."""
+    found = _NAMED.search(name.lower())
+    return found.group(1) if found else None  # type: ignore[return-value]
+
+
 def table_of(path: str) -> Table | None:
     """Which table a file holds, by its name, its folder's name, or else its first row."""
-    for name in reversed(path.lower().split("/")[-2:]):
-        if found := _NAMED.search(name):
-            return found.group(1)  # type: ignore[return-value]
+    for name in reversed(path.split("/")[-2:]):
+        if table := table_named(name):
+            return table
     columns = tuple(sorted({c for names in COLUMNS.values() for c in names}))
     with files.open_read(path) as handle:
         first = next(rows(handle, path, columns, Limits(1 << 24, 200)), None)  # type: ignore[arg-type]

@@ -6,18 +6,20 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from stages.engine import files
-from stages.engine.units import Piece, WorkUnit, number
+from stages.engine.units import Piece, WorkUnit
 from stages.github import paths
+from stages.github.listing import Entry, below, is_of_the_file
 from stages.github.spdx import licence_of_repository
 from stages.outcomes import Bad, Reject
 
 _LICENCE_NAME = re.compile(r"(?i)(?:un)?licen[sc]e|copying")
 _LICENCE_BYTES = 200_000
 _BLOCK = 1 << 20
+_LEAST_BYTES = 1024  # that a file counts when units are bundled, so that empty ones fill a unit too
 
 
 class NotAFolderError(ValueError):
@@ -34,10 +36,10 @@ class Inside:
 
 @dataclass(slots=True)
 class Folder:
-    """The files below one input folder."""
+    """What lies below one input folder."""
 
     base: str
-    files: list[str]
+    entries: list[Entry]
     depth: int
     licences: dict[str, list[str]] = field(default_factory=dict)
 
@@ -48,15 +50,19 @@ class Folder:
             raise NotAFolderError(f"{where} is not a folder of repositories")
         fs, inner = files.filesystem(where)
         base = files.full_path(fs, inner.rstrip("/"), where)
-        folder = cls(base, files.glob(where), depth)
-        for path in folder.files:
-            place = inside(base, path, depth)
-            if place and "/" not in place.path and _is_licence_file(place.path):
-                folder.licences.setdefault(place.repository, []).append(path)
+        folder = cls(base, below(base), depth)
+        if not folder.entries:
+            raise FileNotFoundError(f"there is no file below {where}")
+        for entry in folder.entries:
+            readable = not (entry.error or entry.is_link)
+            place = inside(base, entry.path, depth) if readable else None
+            if place and "/" not in place.path and is_licence_file(place.path):
+                folder.licences.setdefault(place.repository, []).append(entry.path)
         return folder
 
 
-def _is_licence_file(name: str) -> bool:
+def is_licence_file(name: str) -> bool:
+    """Is it a file at the top of a repository that says its licence?"""
     return paths.is_licence(name) and _LICENCE_NAME.match(name) is not None
 
 
@@ -69,33 +75,41 @@ def inside(base: str, path: str, depth: int) -> Inside | None:
 
 
 def units(folders: Sequence[Folder], bundle_bytes: int) -> list[WorkUnit]:
-    """Neighbouring files of one folder are bundled up to `bundle_bytes`."""
-    bundles: list[list[Piece]] = []
-    bases: list[Folder] = []
-    for folder in folders:
-        held = bundle_bytes + 1
-        for path in folder.files:
-            size = 0 if is_link(folder.base, path) else files.size(path)
-            if held + size > bundle_bytes:
-                bundles.append([])
-                bases.append(folder)
-                held = 0
-            bundles[-1].append(Piece(path, 0, None, size))
-            held += size
-    out = []
-    for unit, folder in zip(number(bundles), bases, strict=True):
-        mine = {
-            i.repository for p in unit.pieces if (i := inside(folder.base, p.path, folder.depth))
-        }
-        licences = {r: folder.licences[r] for r in sorted(mine) if r in folder.licences}
-        extra = {"base": folder.base, "depth": folder.depth, "licenses": licences}
-        out.append(WorkUnit(unit.index, unit.of, unit.pieces, unit.key, extra))
-    return out
+    """Neighbouring files of one folder are bundled up to `bundle_bytes`; what cannot be named goes
+    along as the unit's bad records."""
+    bundles = [(f, bundle) for f in folders for bundle in _bundles(f.entries, bundle_bytes)]
+    return [_unit(i, len(bundles), f, bundle) for i, (f, bundle) in enumerate(bundles)]
+
+
+def _bundles(entries: Iterable[Entry], bundle_bytes: int) -> list[list[Entry]]:
+    bundles: list[list[Entry]] = []
+    held = bundle_bytes + 1
+    for entry in entries:
+        size = max(entry.size, _LEAST_BYTES)
+        if held + size > bundle_bytes:
+            bundles.append([])
+            held = 0
+        bundles[-1].append(entry)
+        held += size
+    return bundles
+
+
+def _unit(index: int, of: int, folder: Folder, bundle: Sequence[Entry]) -> WorkUnit:
+    pieces = tuple(Piece(e.path, 0, None, e.size) for e in bundle if not e.error)
+    places = (inside(folder.base, p.path, folder.depth) for p in pieces)
+    mine = sorted({place.repository for place in places if place})
+    more = f" and {len(bundle) - 1} more" if len(bundle) > 1 else ""
+    extra = {
+        "base": folder.base,
+        "depth": folder.depth,
+        "licenses": {r: folder.licences[r] for r in mine if r in folder.licences},
+        "bad": [[entry.shown, entry.error] for entry in bundle if entry.error],
+    }
+    return WorkUnit(index, of, pieces, f"{bundle[0].shown}{more}", extra)
 
 
 def is_link(base: str, path: str) -> bool:
-    """Must the file stay closed? A symbolic link (or a folder on the way to it that is one) may
-    lead anywhere; a FIFO, socket or device may have no end."""
+    """Is a file, or a folder on the way to it, a symbolic link? It may lead anywhere."""
     if files.is_remote(path):
         return False
     place = base
@@ -103,15 +117,11 @@ def is_link(base: str, path: str) -> bool:
         place = f"{place}/{part}"
         if os.path.islink(place):
             return True
-    return not is_regular(path)
+    return False
 
 
 def is_regular(path: str) -> bool:
     return files.is_remote(path) or stat.S_ISREG(os.lstat(path).st_mode)
-
-
-def _is_special(path: str) -> bool:
-    return not is_regular(path) and not os.path.islink(path)
 
 
 def blob_id(path: str, linked: bool, limit: int) -> tuple[bytes, bytes | None]:
@@ -135,16 +145,24 @@ def _blob(size: int, blocks: Sequence[bytes]) -> bytes:
 
 
 def licences(unit: WorkUnit) -> dict[str, str | None]:
-    """The licence of each repository of a unit that has licence files."""
+    """The licence of each repository of a unit that has licence files; one that cannot be read may
+    say anything, so it counts as another licence."""
     found: dict[str, str | None] = {}
     for repository, candidates in unit.extra["licenses"].items():
-        texts = []
-        for path in candidates:
-            if not is_link(unit.extra["base"], path) and is_regular(path):
-                with files.open_read(path) as handle:
-                    texts.append(handle.read(_LICENCE_BYTES).decode("utf-8", "replace"))
-        found[repository] = licence_of_repository(texts)
+        own = [path for path in candidates if not is_link(unit.extra["base"], path)]
+        found[repository] = licence_of_repository(map(_licence_text, own))
     return found
+
+
+def _licence_text(path: str) -> str:
+    try:
+        if is_regular(path):
+            with files.open_read(path) as handle:
+                return handle.read(_LICENCE_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        if not is_of_the_file(error):
+            raise
+    return ""
 
 
 def decode(data: bytes) -> str | Reject:
@@ -163,13 +181,49 @@ def decode(data: bytes) -> str | Reject:
     return Reject("encoding", "neither UTF-8 nor Windows-1252")
 
 
-def place_of(unit: WorkUnit, path: str) -> Inside | Bad:
-    """Where a file of a unit belongs, or why it cannot."""
-    found = inside(unit.extra["base"], path, unit.extra["depth"])
-    if found is None:
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file of a unit: where it belongs, git's SHA-1 of it, and its bytes (None for links, and
+    for files that are too large)."""
+
+    place: Inside
+    linked: bool
+    key: bytes
+    data: bytes | None
+
+
+def content(unit: WorkUnit, path: str, limit: int) -> Content | Bad:
+    """Reads a file of a unit; `limit`: bytes of the longest that is held in memory."""
+    base, depth = unit.extra["base"], unit.extra["depth"]
+    place = inside(base, path, depth)
+    if place is None:
         return Bad(path, 0, "path: not inside a repository")
-    if problem := paths.problem(found.repository, found.path):
+    if problem := paths.problem(place.repository, place.path):
         return Bad(path, 0, problem)
-    if _is_special(path):
-        return Bad(path, 0, "file: neither a file nor a link")
-    return found
+    try:
+        linked = is_link(base, path)
+        if not linked and not is_regular(path):
+            return Bad(path, 0, "file: neither a file nor a link")
+        return Content(place, linked, *blob_id(path, linked, limit))
+    except OSError as error:
+        if not is_of_the_file(error):
+            raise
+        return Bad(path, 0, f"unreadable: {error.strerror}")
+
+
+def bad_names(unit: WorkUnit) -> list[Bad]:
+    """The bad records of what could not be named when the unit was planned."""
+    return [Bad(shown, 0, error) for shown, error in unit.extra["bad"]]
+
+
+def is_readable(unit: WorkUnit, path: str) -> bool:
+    """May a file of a unit be opened, and can it be?"""
+    try:
+        if is_link(unit.extra["base"], path) or not is_regular(path):
+            return False
+        files.open_read(path).close()
+    except OSError as error:
+        if not is_of_the_file(error):
+            raise
+        return False
+    return True

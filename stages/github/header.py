@@ -9,16 +9,21 @@ directives. Nothing from the first line of code on is ever touched.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from stages.github import licence_text
+from stages.github import licence_text, notices
+from stages.github.attribution import is_address, is_attribution, is_heading
 from stages.github.comments import Blank, Comment, Element, Line, Pinned, top
 from stages.github.licence_text import Kind
 from stages.github.syntax import Syntax
 
 _DOCSTRING = re.compile(r"(?s)\s*[rRuU]?(\"\"\"|''').*\1\s*\Z")
+_POD_COMMAND = re.compile(
+    r"=(?:pod|over(?:\s+\d+)?|back|encoding\s+\S+|begin(?:\s+\w+)?|end(?:\s+\w+)?)"
+)
 _SIGNS = 2  # of a licence, where one alone may be the subject of the program
 _PASSES = 24
 _WHOLE_LICENCE = 8  # paragraphs; the longest header that only refers to a licence has six
@@ -116,8 +121,8 @@ def _is_header(paragraphs: Sequence[_Paragraph], docstring: bool) -> bool:
     kinds = [p.kind for p in paragraphs]
     if docstring:
         if sum(len(p.lines) for p in paragraphs) == 1:
-            return licence_text.begins_notice(paragraphs[0].lines[0])
-        if any(licence_text.begins_notice(line) for p in paragraphs for line in p.lines):
+            return notices.begins_notice(paragraphs[0].lines[0])
+        if any(notices.begins_notice(line) for p in paragraphs for line in p.lines):
             return True
     elif Kind.NOTICE in kinds or Kind.GRANT in kinds:
         return True
@@ -134,7 +139,11 @@ def _dropped(paragraphs: Sequence[_Paragraph], docstring: bool) -> set[int]:
         return set()
     grants = [i for i, p in enumerate(paragraphs) if p.kind in (Kind.GRANT, Kind.HINT)]
     between = range(grants[0] + 1, grants[-1]) if grants else range(0)
-    legal = {i for i in between if licence_text.is_legal(" ".join(paragraphs[i].lines))}
+    legal = {
+        i
+        for i in between
+        if paragraphs[i].kind is Kind.TEXT and licence_text.is_legal(" ".join(paragraphs[i].lines))
+    }
     if len(between) > _WHOLE_LICENCE and 2 * len(legal | set(grants)) > len(between):
         legal = set(between)  # a licence in full: its headings and lists have no phrases of law
     drop: set[int] = set()
@@ -142,38 +151,55 @@ def _dropped(paragraphs: Sequence[_Paragraph], docstring: bool) -> set[int]:
         if i in legal or paragraph.kind is Kind.WEAK:
             drop.update(paragraph.indices())
         elif paragraph.kind in (Kind.GRANT, Kind.HINT):
-            drop.update(_from_first_legal_line(paragraph))
+            drop.update(_legal_lines(paragraph))
         elif paragraph.kind is Kind.NOTICE:
             drop.update(_notice_lines(paragraph))
-    return drop
+    return drop - _needed(paragraphs, drop)
 
 
-def _from_first_legal_line(paragraph: _Paragraph) -> Sequence[int]:
-    """The lines of a grant from the one with which its first legal sentence begins."""
-    lines = paragraph.lines
-    first = licence_text.first_legal(lines)
-    while first > 0 and lines[first][:1].islower() and lines[first - 1][-1:] not in ".:!?":
-        first -= 1
-    return paragraph.indices()[first:]
+def _needed(paragraphs: Sequence[_Paragraph], drop: set[int]) -> set[int]:
+    """Of the attributions that would go, those that something leans on that stays: an address to
+    which the paragraph before leads, the heading of a list."""
+    needed: set[int] = set()
+    stays = [False, *(p.indices()[-1] not in drop for p in paragraphs)]
+    for paragraph, led_to in zip(paragraphs, stays, strict=False):
+        if paragraph.kind is Kind.WEAK and led_to and all(map(is_address, paragraph.lines)):
+            needed.update(paragraph.indices())
+    for paragraph, after in itertools.pairwise(paragraphs):
+        heads = paragraph.kind is Kind.WEAK and is_heading(paragraph.lines[-1])
+        if heads and after.first not in drop:
+            needed.add(paragraph.indices()[-1])
+    return needed
+
+
+def _legal_lines(paragraph: _Paragraph) -> list[int]:
+    legal = licence_text.legal_lines(paragraph.lines)
+    return [i for i, gone in zip(paragraph.indices(), legal, strict=True) if gone]
 
 
 def _notice_lines(paragraph: _Paragraph) -> list[int]:
-    """The lines that claim a copyright, their continuations, and weak lines beside them."""
+    """The lines that claim a copyright, their continuations, and attributions beside them, unless
+    one goes on with a sentence that stays (`This tree is`, `maintained by The Foresters`)."""
     drop: list[int] = []
-    going_on = False
+    going_on, left = False, True
+    claims = notices.notices(paragraph.lines)
     following = [*paragraph.lines[1:], ""]
-    for i, line, after in zip(paragraph.indices(), paragraph.lines, following, strict=True):
-        notice = licence_text.is_notice(line)
-        if notice or going_on or licence_text.is_weak(line):
+    for i, line, claim, after in zip(
+        paragraph.indices(), paragraph.lines, claims, following, strict=True
+    ):
+        runs_on = not left and (line[:1].islower() or is_address(line))
+        gone = claim or going_on or (is_attribution(line) and not runs_on)
+        if gone:
             drop.append(i)
-        going_on = (notice or going_on) and licence_text.goes_on(line, after)
+        left = gone
+        going_on = (claim or going_on) and notices.goes_on(line, after)
     return drop
 
 
 def _rebuilt(comment: Comment, drop: set[int]) -> str:
     """The comment without the dropped lines; empty if no words are left."""
     lines = comment.lines
-    if not any(line.text and i not in drop for i, line in enumerate(lines)):
+    if not any(_says(line) and i not in drop for i, line in enumerate(lines)):
         # A comment that began behind code or a mark leaves the end of that line.
         return "\n" if comment.inline and comment.raw.endswith("\n") else ""
     kept: list[tuple[str, bool]] = []  # raw line, is it a separator
@@ -201,6 +227,11 @@ def _rebuilt(comment: Comment, drop: set[int]) -> str:
     if not comment.raw.endswith("\n"):
         text = text.rstrip("\n") if not comment.inline else text
     return text
+
+
+def _says(line: Line) -> bool:
+    """Has a line words, and not a command of documentation alone (`=over 4`, `=back`)?"""
+    return bool(line.text) and _POD_COMMAND.fullmatch(line.raw.strip()) is None
 
 
 def _has_words(raw: str, separator: bool) -> bool:

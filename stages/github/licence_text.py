@@ -12,6 +12,9 @@ import re
 from collections.abc import Sequence
 from enum import IntEnum
 
+from stages.github.attribution import is_attribution
+from stages.github.notices import begins_notice, goes_on, is_notice, notices
+
 
 class Kind(IntEnum):
     """What a paragraph is, from harmless to legal.
@@ -144,110 +147,49 @@ _GRANT_FILE = re.compile(
     r"(?:\S{0,60}/)?(?:LICEN[SC]ES?|COPYING|COPYRIGHT|NOTICE)\b"
 )
 _SHORT_WORDS = 10
-_NOTICE = re.compile(
-    r"""(?xi)
-    \bcopyright\s*(?:notice\s*)?[:,-]?\s*(?:\(\s*c\s*\)|©|&copy;|\\\(co|\d{4}\b|by\s+\S|-?present\b)
-    | \bcopyright\b.{0,60}\b(?:19|20)\d{2}\b | \(\s*copyright\s*\)
-    | (?:\(\s*c\s*\)|©)\s*(?:copyright|copr\b|by\s|\d{4}\b|.{0,60}\b(?:19|20)\d{2}\b)
-    | ^(?:parts|portions|some)\b.{0,60}\bcopyright\b
-    | \bcopyrighted\s+by\b | \bcopyright\s+(?:is\s+)?(?:held|owned)\s+by\b
-    | ^[:@]copyright\b | ^copyrights?\s*: | \bcopr\.\s | spdx-filecopyright
-    | \ball\s+rights\s+reserved\b\W*(?:$|[.;(]|licensed|released|this|see|use)
-    """
-)
-# A name after `Copyright`, told by its capital: `Copyright The Authors`, not `copyright checks`.
-_NOTICE_NAME = re.compile(r"^(?:Copyright|COPYRIGHT)\s+(?:the\s+)?[A-Z][\w.&]*(?!\w*:)")
-# In lower case amid a line `copyright 2020` is a noun of a sentence, unless the sign follows.
-_NOUN = re.compile(r"copyright(?!\s*(?:\(\s*c|\\\(co|©|&copy))")
-_GOES_ON = re.compile(r"(?i)(?:,|&|\band|\bby|\d{4}\s*-|\(c\))$")
-_ENDS_IN_YEAR = re.compile(r"\b(?:19|20)\d\d$")
-# A holder on a line of its own, after the year: all words with capitals, and more than one of them.
-_HOLDER = re.compile(
-    r"(?:[Tt]he\s+|[Bb]y\s+)?(?:[A-Z][\w.'&-]*,?\s+)(?:(?:[A-Z][\w.'&-]*|of|and|the|&|de|van|von),?\s*)"
-    r"{1,6}(?:[<(].{1,80})?"
-)
-_NOTICE_START = re.compile(
-    r"(?i)(?:parts|portions|some)?\s*[:@(]?\s*(?:copyright|c\s*\)|©|spdx-file)"
-)
-_RIGHTS = re.compile(r"(?i)all\s+rights\b|(?:19|20)\d\d\b")
-_WEAK = re.compile(
-    r"""(?xi)
-    (?:[:@\\]|%%)? (?:(?:original\s+|main\s+|lead\s+|co-?)?authors?|maintainers?|contributors?
-      |created(?:\s+(?:by|on|at|date|time))?|written\s+by|developed\s+by|developers?|by|owner
-      |dates?|version|revision|rev|since|(?:last\s+)?(?:modified|updated?|changed?|edited)
-      |(?:last\s+)?modification(?:\s+date)?|e-?mails?|contacts?|url|web(?:\s*site)?|www|web\s*page
-      |home\s*page|file(?:\s*name)?|project|program|package|module|release\s+date|organi[sz]ation
-      |company|history|description\s+of\s+licen[sc]e|bugs?|thanks|credits?|source|repo(?:sitory)?
-      |doc(?:s|umentation)?|name|github|twitter|id)
-      \s*[:=] .{0,120}
-    | @(?:authors?|version|date|since|copyright|preserve|file|package|link|category|subpackage
-      |see|access|filename|overview|name|module|package)\b .{0,120}
-    | (?:originally\s+)?(?:written|created|developed|coded|implemented|contributed|designed|ported
-      |maintained|modified|adapted|made|brought\s+to\s+you)\s+(?:\w+\s+)?(?:by|on|at|in)\b .{0,100}
-    | (?:author|authors|by|version|revision|v)\b[ ]+\S.{0,60}
-    | [$]\w+(?::[^$\n]{0,120})?[$]
-    | [<(]?(?:https?://|www\.|ftp://|mailto:)\S{1,200}[>)]?[.,]?
-    | [<(]?[\w.+-]{1,60}(?:@|\s+(?:at|\[at\]|\(at\))\s+)[\w.-]{1,80}[>)]?[.,]?
-    | [\w][\w.'\s-]{1,60}[<(]\s*[^<>@\s]{1,60}@[^<>\s]{1,80}[>)]?[.,]?
-    | [\w./+-]{1,80}\.\w{1,5}
-    | (?:19|20)\d\d[-/.]\d\d?[-/.]\d\d? .{0,20} | \d\d?[./-]\d\d?[./-](?:19|20)?\d\d
-    | this\s+(?:file|code|module|program|software|script|package)\s+is\s+(?:a\s+)?part\s+of\b
-      .{0,120}
-    | part\s+of\s+(?:the\s+)?.{0,80}
-    | (?:begin|end|start)(?:\s+of)?\s+(?:the\s+)?(?:\w+\s+)?(?:licen[sc]e|copyright|header)
-      (?:\s+\w+){0,2}
-    | =(?:head\d|over|item|back|pod|for|begin|end)\b.{0,12}
-    | =head\d\s+(?:copyright|licen[sc]e|author|disclaimer|warranty)[\w\s&,]{0,40}
-    | (?:the\s+)?(?:full\s+|software\s+|legal\s+|copyright\s+|\w+\s+)?
-      (?:licen[sc](?:e|es|ing)|copyright|legal|disclaimer|authors?|credits|warranty|\w+\slicen[sc]e)
-      (?:\s+(?:and\s+)?(?:licen[sc]e|licensing|notice|info|information|header|statement|block
-      |agreement|text|terms))* \s*[:.]?
-    """
-)
 _LEGAL = re.compile(
     r"(?i)\b(licen[sc]|copyright|warrant|liab|damages|distribut|permi[st]|notice|conditions|terms"
     r"|patent|disclaim|modif|contribut|obligat|rights|legal|endors|derivative|binary|source code)"
 )
 _LEGAL_WORDS = 3
+# Some word of these is in every sentence of a licence.
+_LAW = re.compile(
+    r"(?i)\b(?:licen[sc]|(?:un)?copyright|warrant|liab|damage|(?:re)?distribut|permi(?:t|ss)|notice"
+    r"|conditions|terms|patent|disclaim|modif|contribut|obligat|rights|legal|law\b|endors|derivative"
+    r"|binary|source code|source form|as[ -]is\b|gnu\b|[al]?gpl|spdx|free software|open source"
+    r"|foundation|merchantab|implied|public domain|copying|royalt|commercial|own risk|granted"
+    r"|proprietary|confidential|trade secret|agree|acknowledg|third[ -]part|perpetual|apply to"
+    r"|authors? files?\b|received a copy|creative ?commons|cc0)"
+    r"|(?:^|\W)(?:COPYING|AUTHORS|NOTICE|LICEN[SC]E)\b"
+)
+_GOES_ON = re.compile(r"[(*\"'`\s]*[a-z]")
+# Whose work code is: `adapted from ..., which is under the MIT license`.
+_ORIGIN = re.compile(
+    r"(?i)\b(?:modified|stripped|reduced|extended|changed|slightly) (?:version|port|copy) of\b"
+    r"|\b(?:adapted|derived|ported|taken|copied|borrowed|translated|forked|vendored"
+    r"|material|extracted|inspired) (?:\w+ )?(?:from|by)\b|\bbased (?:up)?on\b"
+)
+_STRONG = re.compile(
+    r"(?i)\bhereby\b|\bredistribut|\bwarrant|\bpermission\b|\bderived from this (?:software|work)"
+    r"|\bthis (?:file|source|software|work|program|module|code|library) (?:is|may be|can be) "
+    r"(?:\w+ )?(?:licen[sc]ed|released|distributed|subject|governed|made available|free software)"
+    r"|\bspdx-|\byou may\b|\blimitation"
+)
+_UNFINISHED = re.compile(
+    r"\b(?:a|an|and|as|at|by|for|from|in|is|of|on|or|the|to|under|which|with)$"
+)
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]>]*$")
 # Each grant has at least one of these words; a cheap test that most comments fail.
 _GRANT_WORDS = (
     *("licen", "permi", "warrant", "distribut", "copyright", "copying", "domain", "spdx", "gpl"),
     *("as is", "as-is", "merchant", "fitness", "disclaim", "liab", "free software", "notice"),
     *("source code form", "endorse", "patent", "secret", "confidential", "proprietary", "rights"),
+    *("same terms", "creative commons", "bsd", "mit", "wtfpl"),
     *("unpublished", "required by", "govern", "unencumb", "in no ", "what the f", "conclusions"),
 )
 _SENTENCE = re.compile(r"(?<=[.;:!?])\s+")
 _FOLD = re.compile(r"\s+")
 _JUDGED_CHARS = 8_000
-
-
-def is_notice(line: str) -> bool:
-    """Does this line claim a copyright?"""
-    line = line[:_JUDGED_CHARS]
-    found = _NOTICE.search(line)
-    if found and found.start() > 0 and _NOUN.match(line, found.start()):
-        return False
-    return bool(found or _NOTICE_NAME.match(line))
-
-
-def begins_notice(line: str) -> bool:
-    """Does this line claim a copyright from its first word on?"""
-    return _NOTICE_START.match(line) is not None and is_notice(line)
-
-
-def goes_on(line: str, following: str) -> bool:
-    """Does a notice that ends with `line` continue in the line after it?"""
-    if _GOES_ON.search(line[-40:]):
-        return True
-    if not _ENDS_IN_YEAR.search(line[-40:]):
-        return False
-    return bool(_RIGHTS.match(following)) or (
-        len(following) <= 120 and _HOLDER.fullmatch(following) is not None
-    )
-
-
-def is_weak(line: str) -> bool:
-    return len(line) <= 300 and _WEAK.fullmatch(line) is not None
 
 
 def is_grant(lines: Sequence[str]) -> bool:
@@ -276,13 +218,64 @@ def hints(lines: Sequence[str]) -> int:
 def first_legal(lines: Sequence[str]) -> int:
     """Index of the line with which the legal part of a paragraph begins; 0 if that is not clear."""
     for i, line in enumerate(lines):
-        if is_notice(line) or is_weak(line) or _speaks([line]):
+        if is_notice(line) or is_attribution(line) or _speaks([line]):
             return i
         # A phrase may begin at the end of a line.
         pair = lines[i : i + 2]
         if len(pair) == 2 and _speaks(pair) and not _speaks(pair[1:]):
             return i
     return 0
+
+
+def legal_lines(lines: Sequence[str]) -> list[bool]:
+    """Which lines of a paragraph that grants a licence go.
+
+    From the line with which the first legal sentence begins; but of what follows, sentences that
+    fill whole lines and have no word of law are about the code. Lines before the first belong to
+    it where it visibly runs on from them. A sentence that says where code comes from stays whole.
+    """
+    first = first_legal(lines)
+    while first > 0 and lines[first][:1].islower() and lines[first - 1][-1:] not in ".:!?":
+        first -= 1
+    drop: list[bool] = []
+    for sentence in _sentences(lines):
+        at = len(drop)
+        words = [line for line in sentence if not is_attribution(line)]
+        text = " ".join(words)
+        origin = _ORIGIN.search(text) is not None and _STRONG.search(text) is None
+        gone = not origin and (not words or any(map(_lawful, words)))
+        drop += [
+            at + i >= first and (gone or (is_attribution(line) and not origin))
+            for i, line in enumerate(sentence)
+        ]
+    return drop
+
+
+def _sentences(lines: Sequence[str]) -> list[list[str]]:
+    """Runs of lines, parted where a sentence (or a notice, a tag, an attribution) ends with one and
+    the next line begins another."""
+    found: list[list[str]] = []
+    for i, line in enumerate(lines):
+        before = lines[i - 1] if i else ""
+        claims = i > 0 and is_notice(before)
+        runs_on = _UNFINISHED.search(before[-12:]) or (claims and goes_on(before, line))
+        starts = not (_GOES_ON.match(line) or runs_on)
+        ended = claims or _SENTENCE_END.search(before[-8:]) or _is_tag(before) or _is_tag(line)
+        if i == 0 or (starts and (ended or is_attribution(before))):
+            found.append([])
+        found[-1].append(line)
+    return found
+
+
+def _is_tag(line: str) -> bool:
+    """Is a line a notice, an attribution or a short grant by itself?"""
+    return begins_notice(line) or _GRANT_LINE.match(line) is not None or is_attribution(line)
+
+
+def _lawful(line: str) -> bool:
+    return _LAW.search(line) is not None or (
+        line.isupper() and len(line.split()) >= _LEGAL_WORDS  # disclaimers shout
+    )
 
 
 def _speaks(lines: Sequence[str]) -> bool:
@@ -312,8 +305,8 @@ def kind_of(lines: Sequence[str]) -> Kind:
     """Judges a paragraph of a comment, given as lines without comment marks."""
     if is_grant(lines):
         return Kind.GRANT
-    if any(is_notice(line) for line in lines):
+    if any(notices(lines)):
         return Kind.GRANT if hints(lines) else Kind.NOTICE
-    if all(is_weak(line) for line in lines):
+    if all(is_attribution(line) for line in lines):
         return Kind.WEAK
     return Kind.HINT if hints(lines) else Kind.TEXT

@@ -1,4 +1,4 @@
-"""Which licences are kept, and the licence of each repository of the BigQuery export."""
+"""The licence of each repository of the BigQuery export."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import xxhash
 
-from stages.github.spdx import AND
-
-
-def is_kept(licence: str | None, kept: Iterable[str]) -> bool:
-    """Is a repository under this licence (one name, or several joined by AND) to be kept?"""
-    return licence is not None and all(name in kept for name in licence.lower().split(AND.lower()))
+from stages.github.expressions import joined
 
 
 class Licences:
@@ -47,7 +42,7 @@ class Licences:
         while end < len(self._keys) and self._keys[end] == key:
             found.add(self._names[self._codes[end]])
             end += 1
-        return AND.join(sorted(found)) or None
+        return joined(found)
 
 
 def _key(repository: str) -> int:

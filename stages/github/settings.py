@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from stages.engine.step import Settings
 
 MIB = 1 << 20
 
 
-class GithubSettings(BaseModel):
+class GithubSettings(Settings):
     """The paper (LLaMA, section 2.1) fixes: the public BigQuery data set; projects under Apache,
     BSD and MIT licences; "heuristics based on the line length or proportion of alphanumeric
     characters"; headers removed with regular expressions. It gives no number at all."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal["bigquery", "folder"] = Field(
-        "bigquery",
+    format: Literal["auto", "bigquery", "folder"] = Field(
+        "auto",
         description="`bigquery`: the tables licenses, files and contents of `github_repos` as JSON "
-        "lines or Parquet. `folder`: folders of checked-out repositories.",
+        "lines or Parquet. `folder`: folders of checked-out repositories. `auto`: what the input "
+        "looks like, by the names of the tables, or by licence files and .git of repositories.",
     )
     repository_depth: Literal[1, 2] = Field(
         2,
@@ -30,7 +31,11 @@ class GithubSettings(BaseModel):
         ("apache-2.0", "bsd-2-clause", "bsd-3-clause", "mit"),
         min_length=1,
         description="SPDX names of the licences to keep, case aside. These are all Apache, BSD and "
-        "MIT licences that the BigQuery data set knows.",
+        "MIT licences that the BigQuery data set knows. Folders may name relatives, which are left "
+        "out until asked for: BSD-4-Clause and Apache-1.1 (advertising clauses), 0BSD (the ISC "
+        "text without its condition, a BSD licence by name only), MIT-0 and BSD-1-Clause (rare; "
+        "the paper's source has neither). Of an expression with OR one name suffices, with AND "
+        "all are needed; exceptions (WITH) do not matter.",
     )
     license_policy: Literal["any", "all"] = Field(
         "any",

@@ -17,6 +17,7 @@ from stages.engine.step import InputError, Port, Record, ShuffleStage, input_row
 from stages.engine.units import Piece, WorkUnit, raw_units
 from stages.github import export, folder, join
 from stages.github.content import REASONS, ContentRules, Place
+from stages.github.formats import UnknownFormatError, format_of
 from stages.github.join import Chunk, RunWriter
 from stages.github.licences import Licences
 from stages.github.records import Limits
@@ -46,7 +47,7 @@ class Github(ShuffleStage[GithubSettings]):
     # -- planning --------------------------------------------------------------------------------
 
     def units(self) -> list[WorkUnit]:
-        if self.settings.format == "folder":
+        if self._format() == "folder":
             units = self._folder_units()
             places = sum(len(u.pieces) for u in units)
         else:
@@ -55,12 +56,29 @@ class Github(ShuffleStage[GithubSettings]):
         partitions = max(_MIN_PARTITIONS, join.partitions_for(places, memory))
         return [replace(u, extra={**u.extra, "partitions": partitions}) for u in units]
 
-    def _folder_units(self) -> list[WorkUnit]:
+    def _format(self) -> str:
+        given = self.settings.format
+        if given != "auto":
+            return given
         try:
-            depth = self.settings.repository_depth
-            folders = [folder.Folder.open(where, depth) for where in self.step.inputs["input"]]
+            return format_of(self.step.inputs["input"], self.settings.repository_depth)
+        except UnknownFormatError as error:
+            raise InputError(f"{self.step.name}: {error}") from error
+
+    def raw_files(self, where: str) -> list[str]:
+        """Of repositories, what can be named and opened; links are not followed."""
+        if self._format() == "bigquery":
+            return files.glob(where)
+        return [e.path for e in self._folder(where).entries if not (e.error or e.is_link)]
+
+    def _folder(self, where: str) -> folder.Folder:
+        try:
+            return folder.Folder.open(where, self.settings.repository_depth)
         except folder.NotAFolderError as error:
             raise InputError(f"{self.step.name}: {error}; see the setting `format`") from error
+
+    def _folder_units(self) -> list[WorkUnit]:
+        folders = [self._folder(where) for where in self.step.inputs["input"]]
         units = folder.units(folders, self.layout.bundle_bytes)
         return [replace(u, extra={**u.extra, "table": "folder"}) for u in units]
 
@@ -161,30 +179,17 @@ class Github(ShuffleStage[GithubSettings]):
         verdicts, licences = Verdicts(self.settings), folder.licences(unit)
         found, asked = Chunk(join.PLACES), Chunk(join.CONTENTS)
         for n, piece in enumerate(unit.pieces):
-            entry = self._entry(unit, piece)
-            if isinstance(entry, Bad):
+            file = folder.content(unit, piece.path, self.settings.max_file_bytes)
+            if isinstance(file, Bad):
                 continue
-            where, linked, key, _ = entry
-            licence = licences.get(where.repository)
-            rank = verdicts.rank(where.path, licence, None, linked)
+            repository, path = file.place.repository, file.place.path
+            licence = licences.get(repository)
+            rank = verdicts.rank(path, licence, None, file.linked)
             foreign = None if verdicts.kept(licence) else licence or "no licence"
-            found.add(key, rank, where.repository, where.path, licence, 1, foreign)
-            asked.add(key, unit.index, n)
+            found.add(file.key, rank, repository, path, licence, 1, foreign)
+            asked.add(file.key, unit.index, n)
         places.by_id(join.merged(found.table()))
         contents.by_id(asked.table())
-
-    def _entry(
-        self, unit: WorkUnit, piece: Piece
-    ) -> tuple[folder.Inside, bool, bytes, bytes | None] | Bad:
-        """A file of a folder: its place, whether it is a link, its id, and its bytes."""
-        where = folder.place_of(unit, piece.path)
-        if isinstance(where, Bad):
-            return where
-        linked = folder.is_link(unit.extra["base"], piece.path)
-        if not linked and not folder.is_regular(piece.path):
-            return Bad(piece.path, 0, "file: neither a file nor a link")
-        key, data = folder.blob_id(piece.path, linked, self.settings.max_file_bytes)
-        return where, linked, key, data
 
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
         references: dict[str, list[Any]] = {"places": [], "contents": []}
@@ -216,7 +221,7 @@ class Github(ShuffleStage[GithubSettings]):
         record.inputs = [
             input_row(p.path, whole=p.start == 0)
             for p in unit.pieces
-            if not (unit.extra["table"] == "folder" and folder.is_link(unit.extra["base"], p.path))
+            if unit.extra["table"] != "folder" or folder.is_readable(unit, p.path)
         ]
         out.counts.records = tally.records
         out.counts.other["raw_bytes"] = sum(piece.size for piece in unit.pieces)
@@ -260,19 +265,21 @@ class Github(ShuffleStage[GithubSettings]):
         self, unit: WorkUnit, answers: pa.Table, tally: Tally
     ) -> Iterator[Outcome]:
         rules, places = ContentRules(self.settings), _Answers(answers)
+        for bad in folder.bad_names(unit):
+            tally.record()
+            yield bad
         for piece in unit.pieces:
             tally.record()
-            entry = self._entry(unit, piece)
-            if isinstance(entry, Bad):
-                yield entry
+            file = folder.content(unit, piece.path, self.settings.max_file_bytes)
+            if isinstance(file, Bad):
+                yield file
                 continue
-            _, linked, key, data = entry
-            place = places.next(key)
-            content = (
-                Reject("too_large", f"{piece.size} bytes") if data is None else folder.decode(data)
-            )
-            origin = f"{piece.path}#0"
-            yield rules.outcome(piece.path, key, origin, place, "" if linked else content)
+            place, origin = places.next(file.key), f"{piece.path}#0"
+            content: str | Reject = ""
+            if not file.linked:
+                too_large = Reject("too_large", f"{piece.size} bytes")
+                content = too_large if file.data is None else folder.decode(file.data)
+            yield rules.outcome(piece.path, file.key, origin, place, content)
 
     # -- helpers ---------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ class Syntax:
     nested: whether block comments nest.
     lines: first and last line of comments that consist of whole lines (`=pod` to `=cut`).
     docstrings: whether a string alone, in three quotes, is documentation.
+    bracket: the mark before a long bracket (`[[`, `[=[`, `[==[`, ...): a comment up to the closing
+        bracket of the same level.
     column: marks of line comments that count in the first column only (fixed-form Fortran).
     indented: reStructuredText, where `..` opens a comment that lasts as long as the indentation.
     front: pinned lines of this language: neither code nor comment, and never removed.
@@ -27,6 +29,7 @@ class Syntax:
     nested: bool = False
     lines: tuple[tuple[str, str], ...] = ()
     docstrings: bool = False
+    bracket: str | None = None
     column: str | None = None
     indented: bool = False
     front: str | None = None
@@ -64,12 +67,12 @@ _SYNTAXES: dict[str, Syntax] = {
     "coffee": Syntax(line=r"#(?!##(?!#))", block=((r"###(?!#)", r"###"),)),
     "julia": Syntax(line="#(?!=)", block=((r"#=", r"=#"),), nested=True),
     "nim": Syntax(line=r"#(?!\[)", block=((r"#\[", r"\]#"),), nested=True),
-    "cmake": Syntax(line=r"#(?!\[=*\[)", block=((r"#\[\[", r"\]\]"),)),
+    "cmake": Syntax(line=r"#(?!\[=*\[)", bracket="#"),
     "ini": Syntax(line="[#;]"),
     "properties": Syntax(line="[#!]"),
     "dashes": Syntax(line="--"),
     "sql": Syntax(line="--", block=((r"/\*(?![!+])", r"\*/"),)),  # /*! and /*+ are executed
-    "lua": Syntax(line=r"--(?!\[=*\[)", block=((r"--\[\[", r"\]\]"), (r"--\[=\[", r"\]=\]"))),
+    "lua": Syntax(line=r"--(?!\[=*\[)", bracket="--"),
     "haskell": Syntax(
         # `-->` and the like are operators.
         line=r"--(?![!#$%&*+./<=>?@\\^|~:])|--+(?=\s|$)",
@@ -95,8 +98,8 @@ _SYNTAXES: dict[str, Syntax] = {
     ),
     "basic": Syntax(line=rf"'|{_REM}"),
     "batch": Syntax(line=rf"::|{_REM}", front=r"@?(?i:echo)[ \t]+(?i:off)[ \t\r]*$"),
-    "vim": Syntax(line='"'),
-    "abap": Syntax(line='"', column=r"\*"),
+    "vim": Syntax(line='"+'),
+    "abap": Syntax(line='"+', column=r"\*"),
     "fortran": Syntax(line="!"),
     "fortran_fixed": Syntax(line="!", column="[cC*dD](?=[^A-Za-z=(]|$)"),
     "cobol": Syntax(line=r"\*>", column=r"(?:[ \d]{6})?\*"),

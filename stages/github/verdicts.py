@@ -8,8 +8,8 @@ that one project vendors is still that of the project that wrote it.
 from __future__ import annotations
 
 from stages.github import paths
+from stages.github.expressions import is_kept
 from stages.github.languages import language_of
-from stages.github.licences import is_kept
 from stages.github.settings import GithubSettings
 
 # Rank -> reason. A place that fails an early rule has a high rank.

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.books.credits import without_credits, without_notes
 from stages.books.gutenberg import Boundary, boundary, unwrap
 from stages.books.header import charset_label, declared_charset, iso_day, parse_header
 from stages.books.languages import language_code
 from stages.books.settings import BooksSettings
-from stages.books.text import clean_book, letter_share
+from stages.books.text import clean_book, letter_share, plain_lines
 from tests.data_paths import SHARED_DATA, needs_shared_data
 
 BODY = "The first words.\n\nA tale is told here, line by line.\n\nThe last words."
@@ -28,6 +29,17 @@ STARTS = [
     "*END THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.10/04/01*END*",
     "**END THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.08.01*END**",
     "*SMALL PRINT! Ver.03.17.02 FOR COPYRIGHT PROTECTED EBOOKS*END*",
+    # Of the early nineties, and of editions in other languages.
+    "*END*THE SMALL PRINT!",
+    "* END * THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS * Ver.04.29.93 * END *",
+    '["Small Print" V.12.08.93]',
+    '****     SMALL PRINT! FOR __ COMPLETE WORKS     ****\n\n["Small Print" V.12.08.93]',
+    "Beginning of this Project Gutenberg Etext of Max",
+    "*** START OF PROJECT GUTENBERG EBOOK MAX ***",
+    "**** START OF THE PROJECT GUTENBERG ETEXT OF MAX ****",
+    "*** START OF THE PROJECT GUTENBERG-TM EBOOK MAX ***",
+    "*** DÉBUT DE CE PROJET GUTENBERG EBOOK MAX ***",
+    "*** ANFANG DIESES PROJEKT GUTENBERG ETEXTES ***",
 ]
 ENDS = [
     "*** END OF THIS PROJECT GUTENBERG EBOOK MAX ***",
@@ -46,6 +58,21 @@ ENDS = [
     "Fin de Project Gutenberg's Max",
     "Einde van dit Project Gutenberg Etext",
     "This is the end of the Project Gutenberg etext",
+    "END OF PROJECT GUTENBERG ETEXT MAX",
+    "[End of Project Gutenberg Etext of Max]",
+    "Ende dieses Project Gutenber Etextes",
+    "Fin du Projet Gutenberg",
+    "Fin del Proyecto Gutenberg",
+    "Fine del Progetto Gutenberg",
+    "Fim do Projecto Gutenberg",
+    "Fim do Projeto Gutenberg",
+    "Einde van het Project Gutenberg EBoek",
+    "Slutt på Prosjekt Gutenberg",
+    "Fino de Projekto Gutenberg",
+    "Konec projektu Gutenberg",
+    "*** FIN DE CE PROJET GUTENBERG EBOOK MAX ***",
+    "*** START: FULL LICENSE ***",
+    "Updated editions will replace the previous one--the old editions",
 ]
 
 
@@ -63,6 +90,30 @@ def test_the_book_begins_after_every_known_marker(start: str) -> None:
 def test_the_book_ends_before_every_known_marker(end: str) -> None:
     text = f"x\n{STARTS[0]}\n\n{BODY}\n\n\n{end}\n\nFive lines of nothing.\n"
     assert cleaned(text) == BODY
+
+
+def test_a_book_without_a_marker_of_its_end_stays_to_its_end() -> None:
+    for start in STARTS:
+        assert cleaned(f"The Project Gutenberg Etext of Max\n\n{start}\n\n{BODY}\n") == BODY
+
+
+def test_a_small_print_that_lost_its_last_line_goes() -> None:
+    legal = "\n".join(f"Legal words, line {i}." for i in range(150))
+    small = (
+        "***START**THE SMALL PRINT!**FOR PUBLIC DOMAIN ETEXTS**START***\n"
+        f"{legal}\n\nThe Project gratefully accepts contributions of money, time,\n"
+        "scanning machines, OCR software, public domain etexts, royalty\nfree licenses.\n"
+    )
+    header = "The Project Gutenberg Etext of Max\n\nSeptember, 1994 [Etext #77]\n\n"
+    assert cleaned(f"{header}{small}\n\n{BODY}\n\n{ENDS[4]}\n") == BODY
+    far = "\n".join(f"Line {i}." for i in range(900))
+    assert cleaned(f"{far}\n{small}\n{BODY}").startswith("Line 0.")
+
+
+@pytest.mark.parametrize("end", ["End of this Etext", "The End of the Etext of Max, by Nobody"])
+def test_the_end_of_the_etext_is_no_line_of_it(end: str) -> None:
+    assert cleaned(f"{STARTS[6]}\n\n{BODY}\n\n{end}\n") == BODY
+    assert cleaned(f"{BODY}\n\n{end}\n").endswith(end)  # a book of other origin
 
 
 def test_small_print_at_the_end_does_not_open_a_book() -> None:
@@ -201,6 +252,26 @@ def test_any_text_can_be_cleaned(text: str) -> None:
     assert "\r" not in book.text and "\0" not in book.text
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(LINES | st.text(max_size=30).map(lambda t: t.replace("\n", " ")), max_size=40))
+def test_each_cleaner_is_a_fixed_point_of_its_own(given_lines: list[str]) -> None:
+    lines = plain_lines("\n".join(given_lines))
+    for cleaner in (without_credits, without_notes):
+        once = cleaner(lines)
+        assert cleaner(once) == once
+        assert len(once) <= len(lines)
+        text = "\n".join(lines)
+        assert all(line in text for line in once if "[" not in text)  # nothing is made up
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(LINES | st.text(max_size=60), max_size=30), st.binary(max_size=200))
+def test_any_header_is_read(lines: list[str], data: bytes) -> None:
+    header = parse_header(lines)
+    assert header.created is None or header.created.endswith("T00:00:00Z")
+    assert declared_charset(b"Character set encoding: " + data) is None or data
+
+
 HOSTILE = [
     "*" * 400_000,
     "End of " * 60_000,
@@ -210,13 +281,19 @@ HOSTILE = [
     "\n\n".join(["Produced by A"] * 20_000),
     "Title: " + " " * 400_000,
     "a@" * 150_000,
+    "[" * 300_000,
+    "a" * 1_000_000,
+    "*** START OF THE PROJECT GUTENBERG\n*** END OF THE PROJECT GUTENBERG\n" * 10_000,
+    ("End of" + " " * 380 + "\n") * 2_000,
+    "\r" * 300_000,
 ]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_texts_take_linear_time(hostile: str) -> None:
-    clean_book(f"{STARTS[0]}\n{hostile}", BooksSettings())  # quadratic would take minutes
-    clean_book(hostile, BooksSettings())
+    for start in ("", f"{STARTS[0]}\n", f"{STARTS[6]}\n"):  # quadratic would take minutes
+        assert len(clean_book(start + hostile, BooksSettings()).text) <= len(hostile)
+    parse_header(hostile.split("\n"))
 
 
 def test_boundaries_are_whole_lines_at_their_beginning() -> None:
@@ -263,7 +340,13 @@ def test_header_fields_of_today() -> None:
              "October, 1994  Etext #174"],
             "The Picture of Dorian Gray", "Oscar Wilde", "1994-10-01T00:00:00Z",
         ),
+        (
+            ["**The Project Gutenberg Etext of Frankenstein by Mary Shelley**",
+             "*****This file should be named frank10a.txt****", "", "October 31, 1993"],
+            "Frankenstein", "Mary Shelley", "1993-10-31T00:00:00Z",
+        ),
         (["Project Gutenberg will release an edition"], None, None, None),
+        (["Project Gutenberg", "Written in October 31, 1993, it says"], None, None, None),
     ],
 )  # fmt: skip
 def test_headers_of_the_nineties(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.books import archives
+from stages.books.content import FAULTS, REASONS
 from stages.books.epub import xhtml_text
 from stages.books.names import book_name, document_id, family, stem_of
-from stages.books.reader import FAULTS, REASONS, BooksReader
+from stages.books.reader import BooksReader
 from stages.books.settings import BooksSettings
 from stages.books.stage import Books, common_folder
+from stages.commoncrawl.html import HtmlError
 from stages.engine.run import run_step
 from stages.engine.step import Step
 from stages.outcomes import Bad, Document, Outcome, Rejected, Skipped, Tally
-from tests.stages.book_files import epub, gutenberg, prose, tarred, xhtml, zipped
+from tests.stages.book_files import (
+    CONTAINER,
+    epub,
+    gutenberg,
+    package,
+    prose,
+    tarred,
+    xhtml,
+    zipped,
+)
 from tests.stages.helpers import read_rows
 
 LONG = prose("long")
@@ -195,6 +208,32 @@ def test_files_of_a_mirror_meet_in_one_unit(tmp_path: Path) -> None:
     assert [o.rpartition("/")[2] for o in origins] == ["10123-0.txt", "10124-0.txt"]
 
 
+def test_a_mirror_with_an_old_folder_of_zips(tmp_path: Path) -> None:
+    """`98-0`, `98-8`, `98` beside `old/98-8.zip`, `old/98.zip` and `old/2city12.zip`: one document
+    of the current edition, one of each old one, each in its best encoding."""
+    folder = tmp_path / "in" / "9" / "98"
+    (folder / "old").mkdir(parents=True)
+    for name in ("98-0", "98-8", "98", "old/98-8", "old/98", "old/2city12"):
+        text = gutenberg(prose(name.split("-")[0]), 98)
+        member = f"{name.rpartition('/')[2]}.txt"
+        (folder / f"{name}.zip").write_bytes(zipped({member: text}))
+    step = Step("books", "books", str(tmp_path / "out"), {"input": [str(tmp_path / "in")]})
+    counts = run_step(step).manifest.counts
+    origins = {row["origin"].removeprefix(f"{folder}/") for row in read_rows(tmp_path / "out")}
+    assert origins == {
+        "98-0.zip#98-0.txt",
+        "old/98-8.zip#98-8.txt",
+        "old/2city12.zip#2city12.txt",
+    }
+    assert counts.reasons == {"other_encoding": 3}
+    rows = read_rows(tmp_path / "out")
+    assert sorted(r["id"].rpartition(".")[0].removeprefix("books/gutenberg/") for r in rows) == [
+        "98-0",
+        "98-old-2city12",
+        "98-old-8",
+    ]
+
+
 # -- ids ------------------------------------------------------------------------------------------
 
 
@@ -359,6 +398,45 @@ def test_broken_epubs_are_bad_records(members: dict[str, bytes | str]) -> None:
     assert len(found) == 1 and errors(found)[0] in ("epub", "xml")
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 200_000,
+        f"<p a='{'x' * 2_000_000}'>",
+        "<a/>" * 100_000,
+        ("<" + "a" * 31 + " " + "x" * 1999) * 500,
+        "&amp;" * 200_000,
+        "<![CDATA[" * 50_000,
+        "<!--" * 200_000,
+        "<title/>" * 50_000,
+        f"<p>{'x' * 1_000_000}</p>",
+    ],
+    ids=lambda page: page[:12],
+)
+def test_hostile_pages_take_bounded_work(page: str) -> None:
+    found = read(epub({"a.xhtml": page, "b.xhtml": xhtml(LONG)}), "x.epub")
+    assert len(found) == 1 and (documents(found) or errors(found) or reasons(found))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=120) | st.text("<>/a &;!-[]\"'=", max_size=80).map(str.encode))
+def test_any_page_has_a_text_or_an_error(data: bytes) -> None:
+    try:
+        text = xhtml_text(data)
+    except HtmlError:
+        return
+    assert text == text.strip() and "\n\n\n" not in text
+
+
+def test_a_spine_of_more_documents_than_a_book_has_is_bad() -> None:
+    many = [f"{i}.xhtml" for i in range(20_002)]
+    data = zipped({"META-INF/container.xml": CONTAINER, "OPS/book.opf": package(many)})
+    assert errors(read(data, "x.epub")) == ["epub"]
+    again = epub({"a.xhtml": xhtml(LONG)}, ["a.xhtml"] * 50_000)
+    (book,) = documents(read(again, "x.epub"))
+    assert book.text == LONG
+
+
 # -- archives -------------------------------------------------------------------------------------
 
 
@@ -369,6 +447,52 @@ def test_names_in_archives_are_keys_only(tmp_path: Path) -> None:
     for found in (as_zip, as_tar):
         assert [d.text for d in documents(found)] == [prose(n) for n in names]
         assert len({d.id for d in documents(found)}) == 4
+
+
+def test_a_name_that_is_no_text_costs_no_book() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, encoding="latin-1"
+    ) as archive:
+        member = tarfile.TarInfo("caf\xe9.txt")
+        member.size = len(LONG)
+        archive.addfile(member, io.BytesIO(LONG.encode()))
+    (book,) = documents(read(buffer.getvalue(), "a.tar"))
+    assert (book.origin, book.text) == ("/in/a.tar#caf\\xe9.txt", LONG)
+    assert (book.title or "").encode() and book.id.encode()
+
+
+def test_a_name_that_is_there_twice_gives_two_places(tmp_path: Path) -> None:
+    texts = [prose(i) for i in range(3)]
+    as_tar = tarred([("b/a.txt", text.encode()) for text in texts])
+    as_zip = io.BytesIO()
+    with zipfile.ZipFile(as_zip, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for text in texts:
+            archive.writestr("b/a.txt", text)
+    for data, name in ((as_tar, "x.tar"), (as_zip.getvalue(), "x.zip")):
+        found = documents(read(data, name, encodings="all"))
+        assert len({d.id for d in found}) == 3
+        assert [d.origin.partition("#")[2] for d in found] == ["b/a.txt", "b/a.txt#2", "b/a.txt#3"]
+        assert [d.text for d in found] == texts
+    # A tar is not cut where that would hide it.
+    assert archives.tar_stretches(io.BytesIO(as_tar), 512) == [(0, None)]
+
+
+def test_links_and_devices_of_a_tar_are_counted_and_not_followed() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+            member = tarfile.TarInfo(f"{kind.decode()}.txt")
+            member.type, member.linkname = kind, "../../../etc/passwd"
+            archive.addfile(member)
+        archive.addfile(tarfile.TarInfo("folder"))
+        member = tarfile.TarInfo("a.txt")
+        member.size = len(LONG)
+        archive.addfile(member, io.BytesIO(LONG.encode()))
+    found = read(buffer.getvalue(), "a.tar")
+    assert [d.text for d in documents(found)] == [LONG]
+    assert [o.kind for o in found if isinstance(o, Skipped)].count("link in a tar") == 4
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -46,6 +47,25 @@ def blocked(opening: str, closing: str, lines: tuple[str, ...] = LICENCE) -> str
 # -- the defects of the cleaner that peers share --------------------------------------------------
 
 
+def peer(text: str) -> str:
+    """What that cleaner does: if there is any `/* */`, only the first counts, and it goes if it
+    says `copyright`; else all lines at the top that begin with a mark, or are blank, go."""
+    block = re.search(r"/\*.*?\*/", text, re.S)
+    if block:
+        return text.replace(block[0], "", 1) if "copyright" in block[0].lower() else text
+    lines = text.split("\n")
+    while lines and (not lines[0] or lines[0].startswith(("#", "//", "--"))):
+        lines.pop(0)
+    return "\n".join(lines)
+
+
+def peer_by_lines(text: str) -> str:
+    """dolma's form of it: the block's end is counted in characters of lines without their ends."""
+    block = re.search(r"/\*.*?\*/", text, re.S)
+    assert block is not None
+    return text[block.start() + sum(map(len, block[0].split("\n"))) :]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -58,17 +78,19 @@ def blocked(opening: str, closing: str, lines: tuple[str, ...] = LICENCE) -> str
         ("a.go", "//go:build linux\n// +build linux\n\npackage a\n"),
         ("a.js", "// Adds two numbers.\nexport const add = (a, b) => a + b;\n"),
         ("a.rb", "# frozen_string_literal: true\n\nputs 1\n"),
+        ("a.py", "\n\nimport os\n"),
     ],
 )
 def test_peer_defect_leading_lines_without_block_comment_are_not_all_deleted(
     name: str, text: str
 ) -> None:
-    assert clean(text, name) == text
+    assert clean(text, name) == text != peer(text)
 
 
 def test_peer_defect_line_header_goes_although_a_block_comment_follows_later() -> None:
     code = "int x; /* the answer */\n/* another */\n"
-    assert clean(commented("//") + "\n" + code, "a.c") == code
+    text = commented("//") + "\n" + code
+    assert clean(text, "a.c") == code != peer(text)
 
 
 def test_peer_defect_second_licence_block_goes_too() -> None:
@@ -77,6 +99,7 @@ def test_peer_defect_second_licence_block_goes_too() -> None:
     code = "int x;\n"
     text = blocked("/*", " */") + "\n" + second + "\n" + third + code
     assert clean(text, "a.c") == code
+    assert second in peer(text) and third in peer(text)
 
 
 @pytest.mark.parametrize(
@@ -100,12 +123,15 @@ def test_peer_defect_docstring_html_percent_semicolon_apostrophe_headers_go(
 ) -> None:
     assert clean(header + code, name) == code
     assert clean(header + "\n\n" + code, name) == code
+    assert header in peer(header + code)
 
 
 def test_peer_defect_end_of_the_block_is_not_miscounted() -> None:
     # dolma counts the block's length without its line ends, and so cuts at the wrong place.
     code = "".join(f"int value_{i} = {i};\n" for i in range(50))
-    assert clean(blocked("/*", " */", LICENCE * 5) + code, "a.c") == code
+    text = blocked("/*", " */", LICENCE * 5) + code
+    assert clean(text, "a.c") == code
+    assert peer_by_lines(text).strip() != code.strip()
 
 
 # -- every comment syntax -------------------------------------------------------------------------

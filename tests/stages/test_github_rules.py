@@ -206,6 +206,7 @@ _GRANT = "Permission is hereby granted, free of charge, to any\nperson obtaining
         (_BSD2 + "Neither the name of the author", {"bsd-3-clause"}),
         (_BSD2 + "All advertising materials mentioning features of", {"bsd-4-clause"}),
         ("Apache License\n   Version 2.0, January 2004", {"apache-2.0"}),
+        ("  Version 2.0, January 2004\n  http://www.apache.org/licenses/\n", {"apache-2.0"}),
         ("GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007", {"gpl-3.0"}),
         ("GNU LESSER GENERAL PUBLIC LICENSE\n Version 2.1, February 1999", {"lgpl-2.1"}),
         ("GNU AFFERO GENERAL PUBLIC LICENSE\n Version 3", {"agpl-3.0"}),

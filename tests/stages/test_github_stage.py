@@ -21,7 +21,7 @@ from stages.github import join, records
 from stages.github.stage import Github
 from stages.outcomes import Bad
 from tests.data_paths import SHARED_DATA
-from tests.stages.github_exports import CODE, Export, Form, run, step, write_table
+from tests.stages.github_exports import CODE, Export, Form, blob, run, step, write_table
 from tests.stages.helpers import check_folder, digests, read_rows, shuffle
 
 
@@ -244,8 +244,10 @@ def test_partitions_follow_the_size_of_the_files_table(tmp_path: Path) -> None:
 def test_peer_defect_copies_that_differ_in_their_header_are_duplicates(tmp_path: Path) -> None:
     """The paper deduplicates last, after headers are gone; RedPajama hashes the raw content."""
     export = Export()
-    for year in (2001, 2012):
-        export.add(f"r/{year}", "a.py", f"# Copyright {year} Jane Doe. MIT License.\n{CODE}")
+    copies = [f"# Copyright {year} Jane Doe. MIT License.\n{CODE}" for year in (2001, 2012)]
+    assert len({blob(copy) for copy in copies}) == 2  # what RedPajama compares
+    for n, copy in enumerate(copies):
+        export.add(f"r/{n}", "a.py", copy)
     export.add("r/3", "a.py", f"{CODE}\nOTHER = 1\n")
     github = step(export.write(tmp_path / "in"), tmp_path / "github")
     assert len(run(github).documents) == 3
@@ -268,6 +270,7 @@ def test_peer_defect_more_than_one_certificate_ending_and_one_licence_name_is_sk
     export = Export()
     words = "The MIT License. Permission is hereby granted to any person.\n"
     names = ("LICENSE", "LICENSE.txt", "sub/LICENSE", "COPYING", "LICENCE.md", "a.crt", "a.pem")
+    assert len([n for n in names if not n.endswith(".crt") and n != "LICENSE"]) == 5  # it takes
     for n, name in enumerate(names):
         export.add("a/b", name, f"{words}{n}\n")
     result = run(step(export.write(tmp_path / "in"), tmp_path / "out"))
@@ -277,6 +280,15 @@ def test_peer_defect_more_than_one_certificate_ending_and_one_licence_name_is_sk
         *["license_text"] * 5,
         "unknown_language",
     ]
+
+
+def test_peer_defect_languages_that_a_list_of_endings_forgot_are_kept(tmp_path: Path) -> None:
+    """RedPajama's list of endings has `.smali` and neither `.swift` nor `.kt`."""
+    export = Export()
+    for n, name in enumerate(("a.swift", "a.kt", "a.dart", "a.jl", "CMakeLists.txt")):
+        export.add("a/b", name, f"let value = {n}\n")
+    result = run(step(export.write(tmp_path / "in"), tmp_path / "out"))
+    assert len(result.documents) == 5
 
 
 # -- hostile input --------------------------------------------------------------------------------
