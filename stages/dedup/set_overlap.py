@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-U64 = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.unsignedinteger]
 Measure = Literal["containment", "jaccard"]
 
 
@@ -36,8 +36,8 @@ class SetOverlap:
         return self.containment if measure == "containment" else self.jaccard
 
 
-def set_overlap(first: U64, second: U64) -> SetOverlap:
-    """Of two ascending arrays of distinct hashes."""
+def set_overlap(first: Hashes, second: Hashes) -> SetOverlap:
+    """Of two ascending arrays of distinct hashes, both of one width."""
     small, large = (first, second) if len(first) <= len(second) else (second, first)
     if not len(small):
         return SetOverlap(len(first), len(second), 0)
