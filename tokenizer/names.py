@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,12 @@ class Names:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
-        self._fs, self._path = file_system(self.url)
-        self._file = LocalFile(self._path) if is_local(self._fs) else None
+        self._fs: Any = None
+        self._path = self.url
+        if ":" in self.url:  # Else it is a path, and asking for the file system is slower than all.
+            self._fs, self._path = file_system(self.url)
+        local = self._fs is None or is_local(self._fs)
+        self._file = LocalFile(self._path) if local else None
         try:
             size = self._file.bytes if self._file else int(self._fs.size(self._path))
         except FileNotFoundError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
+import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -160,7 +163,7 @@ def test_a_window_is_its_documents_one_after_the_other_with_their_text(work: Pat
                 before = encoder.decode(ids[part.id][: part.position])
                 upto = encoder.decode([i for i in [*ids[part.id][: part.position], *own] if i != 2])
                 assert upto == before + part.text
-            cut += 0 < part.position
+            cut += part.position > 0
         assert at == SEQ_LEN + 1
         joined += len(one.documents) > 1
     assert cut > 20 and joined > 10
@@ -376,8 +379,6 @@ def run_folder(
 
 
 def sha_of(work: Path) -> str:
-    import hashlib
-
     return hashlib.sha256(manifests.load(work).to_json()).hexdigest()
 
 
@@ -428,8 +429,6 @@ def test_a_digest_that_is_not_the_logged_one_is_loud(
 
 
 def test_the_newest_run_of_the_work_folder(corpus: Command, work: Path, tmp_path: Path) -> None:
-    import os
-
     code, _, err = corpus("--step", 1)
     assert code == 2 and "no training run in" in err
     with pytest.raises(InputError, match="no training run"):
@@ -545,8 +544,6 @@ def test_steps_beyond_the_run_and_damaged_runs(corpus: Command, work: Path, tmp_
 def test_damaged_shards_are_a_failure(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    import shutil
-
     shutil.copytree(work / "tokens", tmp_path / "tokens")
     for path in (tmp_path / "tokens").glob("*/*.docs.parquet"):
         path.write_bytes(b"PAR1")
