@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -174,14 +173,6 @@ def _add_uses(commands: Any) -> None:
         "--inference-tokens", type=float, default=0, help="to be served by the trained model [0]"
     )
 
-    quarantine = command("quarantine", "keep sequences of a run from being trained on (its ledger)")
-    quarantine.add_argument("--run", type=Path, required=True, help="the run's folder")
-    quarantine.add_argument("--step", type=int, required=True, help="the step to leave out")
-    quarantine.add_argument(
-        "--sequences", help="of the step, only these numbers, with commas (as logged for a spike)"
-    )
-    quarantine.add_argument("--reason", default="")
-
 
 def settings_from(options: dict[str, Any]) -> TrainSettings:
     """Settings from parsed options, over those of `preset`.
@@ -340,34 +331,6 @@ def _plan(options: dict[str, Any]) -> None:
         print(line)
 
 
-def _quarantine(options: dict[str, Any]) -> None:
-    from tokenizer import ledger
-
-    run, step = options["run"], options["step"]
-    try:
-        batch = json.loads((run / "settings.json").read_text())["batch"]
-        path = run / ledger.FILE_NAME
-        known = ledger.load(path) if path.exists() else ledger.EMPTY
-        asked = [int(n) for n in (options["sequences"] or "").split(",") if n]
-    except (OSError, ValueError, KeyError) as error:
-        raise RefusedError(f"{run}: {error}") from error
-    numbers = range((step - 1) * batch, step * batch)
-    if step < 1 or (outside := [g for g in asked if g not in numbers]):
-        raise RefusedError(
-            f"step {step} has sequences {numbers.start} to {numbers.stop - 1}"
-            + (f", not {outside[0]}" if step > 0 else "")
-        )
-    spans = [(g, g) for g in asked] or [(numbers.start, numbers.stop - 1)]
-    for first, last in spans:
-        entry = ledger.Quarantine(first=first, last=last, reason=options["reason"])
-        known = known.with_quarantine(entry)
-    known.save(path)
-    print(
-        f"{path}: {len(asked) or batch} sequences of step {step} are not trained on from now on; a"
-        " checkpoint of a later step is refused: resume from one before it"
-    )
-
-
 _COMMANDS = {
     "train": _train,
     "export": _export,
@@ -376,7 +339,6 @@ _COMMANDS = {
     "bench": _bench,
     "instruct": _instruct,
     "plan": _plan,
-    "quarantine": _quarantine,
 }
 
 

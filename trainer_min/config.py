@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tokenizer.run_data import parse_weights
+
 LLAMA_VOCABULARY = 32_000
 PAPER_SEQUENCE = 2048
 PAPER_BATCH = 2048
@@ -337,13 +339,4 @@ class TrainSettings(BaseModel):
         Raises:
             ValueError: an entry is not name=number, or a number is negative or not finite.
         """
-        if self.weights is None:
-            return None
-        shares: dict[str, float] = {}
-        for entry in self.weights.split(","):
-            name, equals, number = (part.strip() for part in entry.partition("="))
-            share = float(number) if equals else math.nan
-            if not name or not math.isfinite(share) or share < 0 or name in shares:
-                raise ValueError(f"not a share per source: {entry!r} (want name=number, once each)")
-            shares[name] = share
-        return shares
+        return None if self.weights is None else parse_weights(self.weights)

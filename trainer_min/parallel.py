@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
+from tokenizer.share import share
 from trainer_min.config import ModelConfig, TrainSettings
 from trainer_min.errors import RefusedError
 from trainer_min.init import initialise
@@ -55,8 +56,7 @@ class World:
 
         Shares differ by at most one where the batch cannot be divided evenly.
         """
-        rank = self.rank if rank is None else rank
-        return range(rank * batch // self.size, (rank + 1) * batch // self.size)
+        return share(batch, self.rank if rank is None else rank, self.size)
 
     def total(self, *numbers: float | Tensor) -> list[float]:
         """Sums over all processes, in float64 so that token counts stay exact."""
