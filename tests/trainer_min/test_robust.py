@@ -92,6 +92,7 @@ def test_spikes_are_judged_by_the_last_steps_alone() -> None:
     assert len(watch.state()["loss"]) == WINDOW
 
 
+@pytest.mark.slow
 def test_quarantined_sequences_are_not_trained_on(
     corpus: Path, whole: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -138,7 +139,7 @@ def test_a_mixture_change_ahead_goes_on_one_behind_is_refused(
     assert main(arguments(corpus, tmp_path, resume="auto")) == 2
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_fast_llm_241_a_signal_saves_and_ends(
     corpus: Path, whole: Path, tmp_path: Path, processes: int
 ) -> None:
@@ -195,6 +196,7 @@ def test_fms_fsdp_a_full_disk_stops_the_run_loudly(
     assert "are needed, 0.00 GB are free" in said and "step-00000001 is whole" in said
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_in_the_background_stops_all(
     corpus: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -281,6 +283,7 @@ def test_milestones_stay(corpus: Path, tmp_path: Path) -> None:
     assert names == ["step-00000002", "step-00000004", "step-00000006"]
 
 
+@pytest.mark.slow
 def test_two_copies_of_two_processes_each(
     corpus: Path, whole: Path, tmp_path: Path, run: Run
 ) -> None:
