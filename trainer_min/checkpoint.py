@@ -3,16 +3,19 @@
 `checkpoints/step-00000060/` holds safetensors files (torch.distributed.checkpoint's writer of that
 format: every process its rows, nothing pickled) and `run.json`: the step, the facts that a resumed
 run must share, small state, and the size of every file. It is written under another name, checked
-and renamed when complete; then the one-line file `latest` points to it. Nothing random is drawn
+and renamed when complete; then the one-line file `latest` points to it. Every process hashes the
+files that it wrote, so that damage is found before anything is loaded. Nothing random is drawn
 after the weights are initialised, so weights, optimizer moments and one integer are the state.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
+import xxhash
 from torch import Tensor, nn
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.api import CheckpointException
@@ -32,6 +36,7 @@ from trainer_min.parallel import World
 LATEST = "latest"
 FACTS = "run.json"
 _TENSORS = ".safetensors"
+_SUMS = ".sums.json"
 _HEADER = 8  # bytes of a safetensors file that give the length of its JSON header
 _FILE_BYTES = 4 << 30  # each process writes files of about this size: it holds one in memory twice
 STATE_BYTES = 12  # a parameter and its two moments in float32
@@ -55,7 +60,8 @@ class Saved:
     step: int
     facts: dict[str, Any]
     state: dict[str, Any]
-    files: dict[str, int]
+    files: dict[str, dict[str, Any]]
+    """Name -> bytes and xxh3 (128 bits, hexadecimal)."""
 
 
 def _tensors(model: nn.Module, optimizer: Optimizer | None, *, fresh: bool) -> dict[str, Tensor]:
@@ -104,9 +110,8 @@ class Checkpointer:
         """
         self.folder, self._world = folder, world
         self._keep, self._keep_every, self._background = keep, keep_every, background
-        self._pending: tuple[Future[Any], Path, str] | None = None
-        self.last = 0
-        """The newest step that is safe (on the first process)."""
+        self._pending: tuple[Future[Any], Path, dict[str, Any]] | None = None
+        self._problem: RunError | None = None
 
     def save(
         self,
@@ -144,16 +149,18 @@ class Checkpointer:
         writer = HuggingFaceStorageWriter(
             str(partial), fqn_to_index_mapping=_files_of(tensors, mine), save_distributed=True
         )
-        note = json.dumps({"step": step, "facts": dict(facts), "state": dict(state)}, indent=1)
+        note = {"step": step, "facts": dict(facts), "state": dict(state)}
         try:
             if self._background:
-                future = dcp.async_save(
+                written = dcp.async_save(
                     tensors, storage_writer=writer, process_group=self._world.background
                 )
-                assert isinstance(future, Future)
+                assert isinstance(written, Future)
             else:
-                future = Future()
-                future.set_result(dcp.save(tensors, storage_writer=writer))
+                written = Future()
+                written.set_result(dcp.save(tensors, storage_writer=writer))
+            # In the writer's thread: training goes on while the files are read again.
+            future = _after(written, lambda: _sum_mine(partial, self._world.rank))
         except (OSError, CheckpointException) as error:
             raise self._failed(partial, error) from error
         self._pending = (future, final, note)
@@ -163,12 +170,18 @@ class Checkpointer:
     def failed(self) -> bool:
         """Whether the checkpoint that is under way has failed here; `finish` says why."""
         future = self._pending[0] if self._pending else None
-        return future is not None and future.done() and future.exception() is not None
+        broken = future is not None and future.done() and future.exception() is not None
+        return broken or self._problem is not None
 
     def poll(self) -> None:
         """Commits the checkpoint that is under way if it is complete (first process)."""
         if self._pending and self._pending[0].done() and not self.failed():
-            self._commit()
+            partial = self._pending[1].with_name(self._pending[1].name + ".part")
+            if len(list(partial.glob(f"*{_SUMS}"))) == self._world.size:
+                try:
+                    self._commit()
+                except RunError as error:
+                    self._problem = error  # raised by `finish`, which all processes call
 
     def finish(self) -> None:
         """Waits for the checkpoint that is under way and commits it.
@@ -184,13 +197,15 @@ class Checkpointer:
             partial = self._pending[1].with_name(self._pending[1].name + ".part")
             self._pending = None
             raise self._failed(partial, error)
-        problem: object = None
-        if self._pending is not None and self._world.first:
-            try:
-                self._commit()
-            except RunError as wrong:
-                problem = str(wrong)
-        self._pending = None
+        problem: object = str(self._problem) if self._problem else None
+        if self._world.any(self._pending is not None):
+            self._world.barrier()  # every process has hashed what it wrote
+            if self._pending is not None and self._world.first:
+                try:
+                    self._commit()
+                except RunError as wrong:
+                    problem = str(wrong)
+        self._pending = self._problem = None
         if problem := self._world.agree(problem):
             raise RunError(str(problem))
 
@@ -200,18 +215,30 @@ class Checkpointer:
         self._pending = None
         partial = final.with_name(final.name + ".part")
         try:
-            files = {path.name: _checked(path) for path in sorted(partial.glob(f"*{_TENSORS}"))}
-            write_atomically(
-                partial / FACTS, json.dumps(json.loads(note) | {"files": files}, indent=1)
-            )
+            files: dict[str, Any] = {}
+            for sums in sorted(partial.glob(f"*{_SUMS}")):
+                files |= json.loads(sums.read_text())
+            if {p.name for p in partial.glob(f"*{_TENSORS}")} != set(files):
+                raise ValueError("files are missing")
+            note = note | {"files": files}
+            text = json.dumps(note | {"digest": _digest(note)}, indent=1)
+            write_atomically(partial / FACTS, text)
+            for sums in partial.glob(f"*{_SUMS}"):
+                sums.unlink()
+            # Aside, not away, until the new one has its name: `latest` must not point to nothing.
+            aside = final.with_name(final.name + ".old")
+            shutil.rmtree(aside, ignore_errors=True)
             if final.exists():
-                shutil.rmtree(final)
+                final.rename(aside)
             partial.rename(final)
             write_atomically(self.folder / LATEST, final.name + "\n")
+            shutil.rmtree(aside, ignore_errors=True)
+            self._drop_old(final)
         except (OSError, ValueError) as error:
             raise self._failed(partial, error) from error
-        self.last = int(final.name.removeprefix("step-"))
-        complete = sorted(p for p in self.folder.glob("step-*") if not p.name.endswith(".part"))
+
+    def _drop_old(self, final: Path) -> None:
+        complete = sorted(p for p in self.folder.glob("step-*") if _NAME.fullmatch(p.name))
         older = [p for p in complete if p.name < final.name]
         for path in older[: max(0, len(older) - self._keep + 1)]:
             milestone = int(path.name.removeprefix("step-"))
@@ -252,8 +279,52 @@ def _files_of(tensors: Mapping[str, Tensor], mine: int) -> dict[str, int]:
     return placed
 
 
-def _checked(path: Path) -> int:
-    """The size of a safetensors file, which must be that of its header and the tensors in it.
+_NAME = re.compile(r"step-\d{8,}")
+
+
+def _after(written: Future[Any], then: Callable[[], None]) -> Future[Any]:
+    """A future that is done when `then` is, which runs where and when `written` is done."""
+    done: Future[Any] = Future()
+
+    def go_on(future: Future[Any]) -> None:
+        error = future.exception()
+        try:
+            if error is None:
+                then()
+        except (OSError, ValueError) as wrong:
+            error = wrong
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    written.add_done_callback(go_on)
+    return done
+
+
+def _sum_mine(partial: Path, rank: int) -> None:
+    """Checks and hashes the files that this process wrote; leaves the result beside them."""
+    mine = f"shard-{rank + 1:05d}-"
+    found = {path.name: _checked(path) for path in sorted(partial.glob(f"{mine}*{_TENSORS}"))}
+    write_atomically(partial / f"{mine}{_SUMS}", json.dumps(found))
+
+
+def _hash(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest(note: Mapping[str, Any]) -> str:
+    """sha256 of what `run.json` says but for this."""
+    said = {name: value for name, value in note.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """Size and hash of a safetensors file; the size must be that of its header and tensors.
 
     Brought to the disk first. Raises ValueError.
     """
@@ -268,13 +339,32 @@ def _checked(path: Path) -> int:
     wanted = _HEADER + length + max(ends, default=0)
     if size != wanted:
         raise ValueError(f"{path.name} has {size} bytes of {wanted}")
-    return size
+    return {"bytes": size, "xxh3": _hash(path)}
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint that `latest` names, or None."""
+    """The checkpoint that `latest` names, or None.
+
+    Raises:
+        RefusedError: it names something else.
+    """
     pointer = folder / LATEST
-    return folder / pointer.read_text().strip() if pointer.is_file() else None
+    if not pointer.is_file():
+        return None
+    name = pointer.read_bytes().decode("utf-8", "replace").strip()
+    if not _NAME.fullmatch(name):
+        raise RefusedError(f"{pointer}: {name[:40]!r} is no name of a checkpoint")
+    return folder / name
+
+
+def find(path: Path) -> Path | None:
+    """The checkpoint that a path stands for: itself, or the newest of a run's folder."""
+    if (path / FACTS).is_file():
+        return path
+    for folder in (path, path / "checkpoints"):
+        if (found := newest(folder)) is not None:
+            return found
+    return None
 
 
 def read(path: Path) -> Saved:
@@ -285,17 +375,40 @@ def read(path: Path) -> Saved:
     """
     try:
         found = json.loads((path / FACTS).read_text())
+        if found["digest"] != _digest(found):
+            raise ValueError(f"{FACTS} was changed")
         saved = Saved(path, int(found["step"]), dict(found["facts"]), dict(found["state"]), {})
-        for name, size in found["files"].items():
+        for name, entry in found["files"].items():
+            if Path(name).name != name:
+                raise ValueError(f"{name} is elsewhere")
             there = (path / name).stat().st_size
-            if Path(name).name != name or there != size:
-                raise ValueError(f"{name} has {there} bytes of {size}")
-            saved.files[name] = size
+            if there != entry["bytes"]:
+                raise ValueError(f"{name} has {there} bytes of {entry['bytes']}")
+            saved.files[name] = dict(entry)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(f"{path}: not a complete checkpoint ({error})") from error
     if {p.name for p in path.glob(f"*{_TENSORS}")} != set(saved.files):
         raise RefusedError(f"{path}: holds other files than its {FACTS} lists")
     return saved
+
+
+def verify(saved: Saved, world: World | None = None) -> None:
+    """Hashes the files of a checkpoint, shared out among the processes, all of which call it.
+
+    Raises:
+        RefusedError: one is not as it was written.
+    """
+    rank, size = (world.rank, world.size) if world else (0, 1)
+    problem = None
+    for name in sorted(saved.files)[rank::size]:
+        try:
+            if _hash(saved.path / name) != saved.files[name]["xxh3"]:
+                problem = f"{name} is damaged"
+        except OSError as error:
+            problem = f"{name}: {error.strerror}"
+    problems = world.all_of(problem) if world else [problem] if problem else []
+    if problems:
+        raise RefusedError(f"{saved.path}: {problems[0]}")
 
 
 def load(saved: Saved, model: nn.Module, optimizer: Optimizer | None) -> None:

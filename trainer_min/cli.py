@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ def add_settings(parser: argparse.ArgumentParser, settings: type[BaseModel]) -> 
     for name, field in settings.model_fields.items():
         option = "--" + name.replace("_", "-")
         common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
-        if field.annotation is bool:
+        if field.annotation in (bool, bool | None):
             action = argparse.BooleanOptionalAction
             parser.add_argument(option, action=action, help=_describe(field), **common)
         else:
@@ -207,7 +208,7 @@ def _train(options: dict[str, Any]) -> None:
 def _export(options: dict[str, Any]) -> None:
     from trainer_min import checkpoint, hugging_face, ready
 
-    found = ready.find_checkpoint(options["run"])
+    found = checkpoint.find(options["run"])
     if found is None:
         raise RefusedError(f"{options['run']}: no checkpoint here")
     tokenizer = ready.find_tokenizer(found, options["tokenizer"])
@@ -217,6 +218,8 @@ def _export(options: dict[str, Any]) -> None:
 
 
 def _generate(options: dict[str, Any]) -> None:
+    if options["tokens"] < 1 or options["temperature"] < 0 or not 0 < options["top_p"] <= 1:
+        raise RefusedError("--tokens is at least 1, --temperature not negative, --top-p in (0, 1]")
     from trainer_min.generate import PROMPTS, continuations
     from trainer_min.ready import load
 
@@ -239,6 +242,9 @@ def _generate(options: dict[str, Any]) -> None:
 
 
 def _mmlu(options: dict[str, Any]) -> None:
+    limit = options["limit"]
+    if options["batch"] < 1 or options["shots"] < 0 or (limit is not None and limit < 1):
+        raise RefusedError("--batch and --limit are at least 1, --shots not negative")
     from trainer_min import mmlu
     from trainer_min.ready import load
 
@@ -314,8 +320,11 @@ def _instruct(options: dict[str, Any]) -> None:
 
 
 def _plan(options: dict[str, Any]) -> None:
-    if options["gpus"] < 1 or not 0 < options["mfu"] <= 1 or options["inference_tokens"] < 0:
+    tokens, served = options["tokens"], options["inference_tokens"]
+    if options["gpus"] < 1 or not 0 < options["mfu"] <= 1 or not 0 <= served < math.inf:
         raise RefusedError("--gpus is at least 1, --mfu in (0, 1], --inference-tokens not negative")
+    if tokens is not None and not 0 < tokens < math.inf:
+        raise RefusedError(f"--tokens {tokens:g}: a number above 0")
     size = SIZES[options["model"]]
     for line in plan_lines(
         options["model"],
@@ -356,6 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"trainer_min: {stop}", file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print("trainer_min: interrupted; --resume auto goes on from there", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print("trainer_min: interrupted", file=sys.stderr)
         return 130
     return DONE

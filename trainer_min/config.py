@@ -315,10 +315,17 @@ class TrainSettings(BaseModel):
     tensorboard: bool = Field(
         False, description="also write the log to --out/tensorboard (needs tensorboard installed)"
     )
-    verify_shards: bool = Field(
-        False,
-        description="check the sha256 of every shard first (reads the whole corpus once)",
+    verify_shards: bool | None = Field(
+        None,
+        description="check the sha256 of every shard first (reads the whole corpus once); default: "
+        "up to 1 GB of shards, while of larger ones only the sizes are compared",
     )
+
+    @model_validator(mode="after")
+    def _warm_within_the_run(self) -> TrainSettings:
+        if self.warmup > self.steps:
+            raise ValueError(f"--warmup {self.warmup} is longer than --steps {self.steps}")
+        return self
 
     @model_validator(mode="before")
     @classmethod

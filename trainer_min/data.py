@@ -28,6 +28,9 @@ from tokenizer.order import ORDER_VERSION, DataOrder
 from tokenizer.shards import DTYPE, ShardReader
 from trainer_min.errors import RefusedError
 
+TOKENIZER = "tokenizer.model"
+_VERIFY_BYTES = 1_000_000_000
+
 MASK = ".mask"
 """Ending of the file beside a shard that says which tokens are labels: one byte each, 1 or 0."""
 
@@ -105,7 +108,7 @@ def differences(
     padded: bool,
     seq_len: int,
     weights: Mapping[str, float] | None,
-    verify: bool,
+    verify: bool | None,
 ) -> list[str]:
     """Why a run cannot train on this corpus, one line each; empty if it can.
 
@@ -113,9 +116,14 @@ def differences(
         vocab_size: rows of the model's embedding.
         padded: whether more rows than the corpus has ids are fine.
         weights: shares asked for, or None for the manifest's proportions.
-        verify: read every shard and compare its sha256, not its size alone.
+        verify: read every shard and compare its sha256, not its size alone; None: if there is not
+            more than 1 GB of them.
     """
     manifest, found = corpus.manifest, []
+    if verify is None:
+        verify = sum(shard.tokens for shard in manifest.shards) * DTYPE.itemsize <= _VERIFY_BYTES
+    if problem := _tokenizer_problem(corpus):
+        found.append(problem)
     if vocab_size < manifest.vocab_size or (vocab_size > manifest.vocab_size and not padded):
         found.append(f"vocabulary: corpus {manifest.vocab_size}, model {vocab_size}")
     shares = weights or {name: source.proportion for name, source in manifest.sources.items()}
@@ -143,6 +151,17 @@ def differences(
         elif verify and (actual := ShardReader(url).sha256()) != shard.sha256:
             found.append(f"shard {shard.path}: manifest sha256 {shard.sha256}, file {actual}")
     return found
+
+
+def _tokenizer_problem(corpus: Corpus) -> str | None:
+    """The tokenizer beside the shards, if there is one, must be the one that made them."""
+    url = join(corpus.root, TOKENIZER)
+    fs, file = file_system(url)
+    if not fs.isfile(file):
+        return None
+    actual = hashlib.sha256(fs.cat_file(file)).hexdigest()
+    wanted = corpus.manifest.tokenizer_sha256
+    return None if actual == wanted else f"tokenizer: manifest sha256 {wanted}, {url} {actual}"
 
 
 def _mask_problem(corpus: Corpus, shard: Shard, verify: bool) -> str | None:

@@ -11,13 +11,11 @@ from torch import Tensor
 from tokenizer.encode import Encoder
 from tokenizer.files import join
 from trainer_min.config import TrainSettings
-from trainer_min.data import IGNORED, Corpus, read
+from trainer_min.data import IGNORED, TOKENIZER, Corpus, read
 from trainer_min.errors import RunError
 from trainer_min.generate import samples
 from trainer_min.model import Transformer
 from trainer_min.parallel import World
-
-TOKENIZER = "tokenizer.model"
 
 
 def sequence_losses(model: Transformer, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -26,8 +24,10 @@ def sequence_losses(model: Transformer, inputs: Tensor, labels: Tensor) -> Tenso
     Returns:
         float32, shape (rows,).
     """
-    logits = model(inputs).transpose(1, 2).float()
-    return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none").sum(1)
+    # Flat: over a transposed tensor the softmax would first copy all logits.
+    logits = model(inputs).flatten(0, 1).float()
+    each = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return each.view(labels.shape).sum(1)
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def held_out_losses(
 ) -> dict[str, float]:
     """Mean loss a token on each source's first held-out sequences, in nats.
 
-    Sources whose held-out part is shorter than one sequence are left out.
+    Sources whose held-out part is shorter than one sequence, or has no labels, are left out.
 
     Raises:
         RunError: held-out tokens could not be read.
@@ -59,20 +59,26 @@ def held_out_losses(
             total += sequence_losses(model, inputs.to(world.device), labels.to(world.device)).sum()
         valid = (batch.labels != IGNORED).sum()
         loss, counted = world.total(total, valid)
-        losses[source] = loss / counted
+        if counted:
+            losses[source] = loss / counted
     model.train()
     return losses
 
 
 def bits_per_byte(losses: dict[str, float], corpus: Corpus) -> dict[str, float]:
-    """Held-out losses as bits a byte of text (UTF-8), which tokenizers do not decide."""
+    """Held-out losses as bits a byte of text (UTF-8), which tokenizers do not decide.
+
+    Not for sources with a loss mask, whose text is only partly predicted.
+    """
     sources = corpus.manifest.sources
+    masked = {s.source for s in corpus.manifest.shards if s.mask_sha256 is not None}
     return {
         name: loss
         / math.log(2)
         * sources[name].valid_tokens
         / max(1, sources[name].valid_text_bytes)
         for name, loss in losses.items()
+        if name not in masked
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from trainer_min.config import ModelConfig
 
 FORMULA = "6 N_mat + 12 L d T"
@@ -18,8 +20,8 @@ PEAKS: dict[str, float] = {
     "B200": 2250e12,
     "A10G": 70e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
-    "V100": 125e12,
     "RTX 4090": 165e12,
 }
 
@@ -30,9 +32,13 @@ def per_token(config: ModelConfig, seq_len: int) -> float:
 
 
 def peak(device: str) -> float | None:
-    """FLOP/s of a device by its name as the driver gives it; None if it is not in the table."""
-    named = [known for known in PEAKS if known.lower() in device.lower()]
-    return PEAKS[max(named, key=len)] if named else None
+    """FLOP/s of a device by its name as the driver gives it; None if it is not in the table.
+
+    Whole words only, and no laptop's: an A1000 is no A100.
+    """
+    words = re.sub(r"[^a-z0-9]+", " ", device.lower())
+    named = [known for known in PEAKS if f" {known.lower()} " in f" {words} "]
+    return PEAKS[max(named, key=len)] if named and "laptop" not in words else None
 
 
 def utilisation(

@@ -16,6 +16,9 @@ PROMPTS = (
     "Here is the recommendation letter that I wrote for an application to a dragon feeder position"
     " at the Magic Unicorn Corporation:\nDear recruiter,",
     'def solve(a: float, b: float, c: float):\n    """finds real roots of ax^2+bx+c"""',
+    "Did you know that Yann LeCun dropped a rap album last year? We listened to it and here\u2019s"
+    " what we thought:",
+    "(An hilarious scene between Jerry and George where George presents his new AI watch)",
     "The sun goes down, and finally Gauss and Curie find time to relax and discuss after an"
     " exhausting day of work.",
 )

@@ -7,6 +7,7 @@ query and key projections change places. Without that a model still runs and wri
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -20,13 +21,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.checkpoint import HuggingFaceStorageReader
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tokenizer.model import ModelFile
 from tokenizer.tokenizer_json import tokenizer_json
 from trainer_min import checkpoint
 from trainer_min.config import ModelConfig
-from trainer_min.errors import RefusedError
+from trainer_min.errors import RefusedError, RunError
 from trainer_min.model import Transformer
 
 _LAYER = {
@@ -145,6 +147,7 @@ def export(saved: checkpoint.Saved, folder: Path, tokenizer: Path | None, dtype:
     config, kind = config_of(saved), getattr(torch, dtype)
     if tokenizer is not None:
         check_tokenizer(saved, tokenizer)
+    checkpoint.verify(saved)
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -201,6 +204,12 @@ def config_of(saved: checkpoint.Saved) -> ModelConfig:
     )
 
 
+def tokenizer_of(folder: Path) -> str | None:
+    """The sha256 of a Hugging Face folder's tokenizer.model; None where there is none."""
+    path = folder / "tokenizer.model"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
 def check_tokenizer(saved: checkpoint.Saved, tokenizer: Path) -> None:
     """Raises RefusedError if a run was not trained on this tokenizer's ids."""
     try:
@@ -244,7 +253,10 @@ def _read(saved: checkpoint.Saved, group: dict[str, str], config: ModelConfig) -
     found = {f"model.{name}": torch.empty(shape_of(name, config)) for name in group}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, that there is one process
-        dcp.load(found, storage_reader=HuggingFaceStorageReader(str(saved.path)))
+        try:
+            dcp.load(found, storage_reader=HuggingFaceStorageReader(str(saved.path)))
+        except (OSError, ValueError, KeyError, AssertionError, CheckpointException) as error:
+            raise RunError(f"{saved.path}: could not be read ({error})") from error
     yield from found.values()
 
 

@@ -68,8 +68,13 @@ class World:
         """The largest of all processes' numbers; NaN if one of them is."""
         value = torch.tensor([float(number)], dtype=torch.float64)
         unknown = torch.isnan(value)
-        dist.all_reduce(value := value.nan_to_num(-math.inf), dist.ReduceOp.MAX)
+        value = torch.where(unknown, -math.inf, value)
+        dist.all_reduce(value, dist.ReduceOp.MAX)
         return math.nan if self.total(unknown[0])[0] else float(value)
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so on one process at least."""
+        return self.total(here)[0] > 0
 
     def total_mod_2_64(self, number: int) -> int:
         """Sum of unsigned 64-bit numbers over all processes, mod 2^64."""

@@ -71,8 +71,8 @@ def activation_bytes(config: ModelConfig, seq_len: int, recompute: str) -> float
 
 
 def logits_bytes(config: ModelConfig, seq_len: int) -> float:
-    """Logits of one sequence in float32, their gradient, and the bf16 ones they come from."""
-    return seq_len * config.vocab_size * (2 * FULL + HALF)
+    """Logits of one sequence in bf16 and float32, their log-softmax, and its gradient."""
+    return seq_len * config.vocab_size * (3 * FULL + HALF)
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,10 @@ class Ready:
     name: str
 
 
-def find_checkpoint(path: Path) -> Path | None:
-    """The checkpoint that a path stands for: itself, or the newest of a run's folder."""
-    if (path / checkpoint.FACTS).is_file():
-        return path
-    for folder in (path, path / "checkpoints"):
-        if (found := checkpoint.newest(folder)) is not None:
-            return found
-    return None
+def _adds_no_bos(folder: Path) -> bool:
+    """Whether a Hugging Face folder is of a model whose texts have no `<s>`, as ours."""
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and json.loads(path.read_text()).get("add_bos_token") is False
 
 
 def find_tokenizer(saved: Path, given: Path | None) -> Path:
@@ -69,15 +65,18 @@ def load(path: Path, tokenizer: Path | None, device: str, dtype: str) -> Ready:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = torch.device(device)
-    found = find_checkpoint(path)
+    found = checkpoint.find(path)
     if found is not None:
         saved = checkpoint.read(found)
+        checkpoint.verify(saved)
         config, longest = hugging_face.config_of(saved), int(saved.facts["seq_len"])
         model_file = find_tokenizer(found, tokenizer)
         hugging_face.check_tokenizer(saved, model_file)
     elif (path / "config.json").is_file():
         config = hugging_face.read_config(path)
-        longest = int(json.loads((path / "config.json").read_text())["max_position_embeddings"])
+        said = json.loads((path / "config.json").read_text())
+        # Early copies of LLaMA's weights have the older name.
+        longest = int(said.get("max_position_embeddings") or said.get("max_sequence_length", 2048))
         model_file = tokenizer or path / "tokenizer.model"
     else:
         raise RefusedError(f"{path}: neither a run, nor a checkpoint, nor a Hugging Face folder")
@@ -97,5 +96,6 @@ def load(path: Path, tokenizer: Path | None, device: str, dtype: str) -> Ready:
         checkpoint.load(saved, model, None)
     else:
         hugging_face.load_weights(path, model)
-    start = encoder.eos_id if found is not None else encoder.bos_id
+    ours = found is not None or _adds_no_bos(path)
+    start = encoder.eos_id if ours else encoder.bos_id
     return Ready(model.eval(), encoder, start, longest, chosen, str(found or path))

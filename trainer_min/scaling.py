@@ -73,18 +73,8 @@ def work(parameters: float, tokens: float, inference_tokens: float) -> float:
     return TRAIN * parameters * tokens + INFER * parameters * inference_tokens
 
 
-def cheapest(
-    law: Law,
-    loss: float,
-    inference_tokens: float,
-    train_cost: float = 1.0,
-    inference_cost: float = 1.0,
-) -> Served:
+def cheapest(law: Law, loss: float, inference_tokens: float) -> Served:
     """Sardana et al. (2023), section 2: minimises 6 N D + 2 N D_inf at a given loss.
-
-    Args:
-        train_cost, inference_cost: price of an operation in each phase (section 3: inference runs
-            at a lower utilisation, so its operations cost more hardware).
 
     Raises:
         ValueError: no model reaches the loss.
@@ -95,8 +85,7 @@ def cheapest(
 
     def price(x: float) -> float:
         n = math.exp(x)
-        tokens = law.tokens_for(loss, n)
-        return n * (train_cost * TRAIN * tokens + inference_cost * INFER * inference_tokens)
+        return work(n, law.tokens_for(loss, n), inference_tokens)
 
     # The price falls, then rises: golden section in ln N, to a hundredth of a percent and beyond.
     low, high = math.log(smallest) + 1e-9, math.log(smallest) + 12

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import AdamW
 
 from tokenizer import ledger as ledgers
@@ -40,6 +40,7 @@ _RECIPE = (
     *("weight_decay", "decay", "beta1", "beta2", "adam_eps"),
     *("spike_sigma", "skip_spikes"),
 )
+_MANY_EPOCHS = 4
 _BLAMED = 8  # sequences of a spike that are logged with their documents
 
 
@@ -79,7 +80,7 @@ def train(s: TrainSettings, world: World) -> Summary:
     if saved is not None:
         checkpoint.load(saved, model, optimizer)
     elif s.init_from is not None:
-        _begin_with(s.init_from, model, world)
+        _begin_with(s.init_from, model, corpus, world)
 
     watch = Watch(s.spike_sigma, saved.state.get("watch") if saved else None)
     keeper = Checkpointer(
@@ -89,10 +90,7 @@ def train(s: TrainSettings, world: World) -> Summary:
         keep_every=s.keep_every,
         background=s.background_save,
     )
-    if world.first:
-        s.out.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_atomically(s.out / "settings.json", s.model_dump_json(indent=1) + "\n")
-    log = RunLog(s.out, after=start, steps=s.steps, on=world.first, tensorboard=s.tensorboard)
+    log = _open_log(s, start, world)
     for line in _opening(s, config, corpus, order, world, saved):
         log.say(line)
     log.record("run", {"step": start, "processes": world.size, **facts})
@@ -105,18 +103,24 @@ def train(s: TrainSettings, world: World) -> Summary:
         Steps(order, ledger, batch=s.batch, share=share, rows=rows) as steps,
         _signals() as asked_to_stop,
     ):
+
+        def end_with(message: str) -> RunError:
+            """All processes end here together; what is being saved is finished first."""
+            keeper.finish()
+            return RunError(f"{message}; {keeper.safe()}")
+
         for step in range(start + 1, end + 1):
             began = time.perf_counter()
             batch = steps.take(step)
+            problem = batch.problem or log.problem
             valid, problems, stop, failed = world.total(
                 (batch.labels != IGNORED).sum(),
-                batch.problem is not None,
+                problem is not None,
                 bool(asked_to_stop),
                 keeper.failed(),
             )
             if problems:
-                said = world.all_of(batch.problem)[0]
-                raise RunError(f"step {step}: {said}; {keeper.safe()}")
+                raise end_with(f"step {step}: {world.all_of(problem)[0]}")
             if failed:
                 keeper.finish()
             digest = world.total_mod_2_64(batch.digest)
@@ -129,18 +133,25 @@ def train(s: TrainSettings, world: World) -> Summary:
                 loss = sequence_losses(model, inputs[part], labels[part])
                 (loss.sum() / max(1.0, valid)).backward()
                 losses.append(loss.detach())
-            by_sequence = torch.cat(losses)
-            norm = clip_grad_norm_(model.parameters(), s.clip)
-            norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+            total = torch.cat(losses)
+            by_sequence = total / (labels != IGNORED).sum(1).clamp(min=1)
+            gradients = [p.grad for p in model.parameters() if p.grad is not None]
+            norm = get_total_norm(gradients)
+            # Agreed on: copies of the model must clip by the same number to the last bit.
+            grad_norm = world.largest(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+            agreed = torch.tensor(grad_norm, device=world.device)
+            clip_grads_with_norm_(model.parameters(), s.clip, agreed)
 
-            mean = world.total(by_sequence.sum())[0] / max(1.0, valid)
-            worst = world.largest(by_sequence.max() / s.seq_len)
-            grad_norm = float(norm)
-            odd = watch.judge(mean, grad_norm) if valid else "all its sequences are quarantined"
-            if odd and valid:
+            mean = world.total(total.sum())[0] / max(1.0, valid)
+            worst = world.largest(by_sequence.max())
+            odd = watch.judge(mean, grad_norm) if valid else None
+            if odd:
                 blamed = _blame(order, batch.numbers, by_sequence, world)
                 log.record("spike", {"step": step, "why": odd, "sequences": blamed})
-                log.say(f"step {step}: {odd}; its sequences are in {log.path.name}")
+                log.say(
+                    f"step {step}: {odd}; the worst of its sequences are in {log.path.name},"
+                    f" `corpus trace WORK --step {step}` lists all documents"
+                )
             lr = learning_rate(
                 step, peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio
             )
@@ -176,14 +187,14 @@ def train(s: TrainSettings, world: World) -> Summary:
                 last=step == end,
             )
             if watch.skipped > s.max_skips:
-                raise RunError(
+                raise end_with(
                     f"step {step}: {odd}; {watch.skipped} updates in a row were left out, so the"
-                    f" weights were not changed since step {step - watch.skipped}; {keeper.safe()}"
+                    f" weights were not changed since step {step - watch.skipped}"
                 )
             if world.first:
                 keeper.poll()
             if not finite and valid and (step == end or stop):
-                raise RunError(f"step {step}: {odd}, so it is not saved; {keeper.safe()}")
+                raise end_with(f"step {step}: {odd}, so it is not saved")
             due = stop or (s.save_every and step % s.save_every == 0)
             due = due or (s.save_at_end and step == end)
             # What gives no finite loss is not worth keeping, whatever its weights are.
@@ -192,25 +203,50 @@ def train(s: TrainSettings, world: World) -> Summary:
                     "watch": watch.state(),
                     "ledger": ledger.before(step * s.batch).to_json().decode(),
                 }
+                began = time.perf_counter()
                 keeper.save(step, model, optimizer, facts, state)
-            if stop:
+                log.record("save", {"step": step, "waited": time.perf_counter() - began})
+            if stop or step == end:
                 keeper.finish()
+            if stop:
                 raise StoppedError(f"asked to stop by a signal after step {step}; {keeper.safe()}")
             if (step == end == s.steps) or (s.eval_every and step % s.eval_every == 0):
                 held_out = _evaluate(step, model, corpus, s, world, log)
         keeper.finish()
     summary = _summary(log, corpus, max(start, end), held_out)
     log.close()
+    if said := world.all_of(log.problem):
+        raise RunError(f"{said[0]}; {keeper.safe()}")
     return summary
+
+
+def _open_log(s: TrainSettings, start: int, world: World) -> RunLog:
+    """The run's folder, settings and log; an error on all processes if the first cannot."""
+    log: RunLog | None = None
+    problem: object = None
+    try:
+        if world.first:
+            s.out.mkdir(parents=True, exist_ok=True)
+            kept = s.model_copy(update={"corpus": s.corpus.absolute()})
+            text = kept.model_dump_json(indent=1) + "\n"
+            checkpoint.write_atomically(s.out / "settings.json", text)
+        log = RunLog(s.out, after=start, steps=s.steps, on=world.first, tensorboard=s.tensorboard)
+    except (OSError, RefusedError) as error:
+        problem = str(error)
+    if problem := world.agree(problem):
+        raise RefusedError(str(problem))
+    assert log is not None
+    return log
 
 
 def _evaluate(
     step: int, model: Transformer, corpus: Corpus, s: TrainSettings, world: World, log: RunLog
 ) -> dict[str, float]:
+    began = time.perf_counter()
     losses = held_out_losses(model, corpus, s, world)
     if losses:
         facts = {"held_out": losses, "bits_per_byte": bits_per_byte(losses, corpus)}
-        log.record("eval", {"step": step, **facts})
+        log.record("eval", {"step": step, **facts, "seconds": time.perf_counter() - began})
     if s.sample_tokens:
         texts = sample_texts(model, corpus, s, world)
         log.record("samples", {"step": step, "texts": texts})
@@ -233,7 +269,7 @@ def _blame(
         {
             "sequence": g,
             **order.slot(g)._asdict(),
-            "loss": loss / order.seq_len,
+            "loss": loss,
             "documents": [part.id for _, part in order.documents(g)],
         }
         for g, loss in every[:_BLAMED]
@@ -339,17 +375,33 @@ def _where_to_start(
         found = [f"ledger: it says something else about the {saved.step} steps that are done"]
     if found:
         raise RefusedError("\n  ".join([f"{path} is of another run:", *found]))
+    checkpoint.verify(saved, world)
     world.barrier()  # none writes before all have read
     return saved
 
 
-def _begin_with(path: Path, model: Transformer, world: World) -> None:
-    if (path / checkpoint.FACTS).is_file():
-        checkpoint.load(checkpoint.read(path), model, None)
-        return
-    from trainer_min.hugging_face import load_weights
+def _begin_with(path: Path, model: Transformer, corpus: Corpus, world: World) -> None:
+    """Fills the model from a checkpoint, a run or a Hugging Face folder of the same shape and
+    tokenizer."""
+    from trainer_min import hugging_face
 
-    load_weights(path, model)
+    found = checkpoint.find(path)
+    tokenizer: str | None
+    if found is not None:
+        saved = checkpoint.read(found)
+        checkpoint.verify(saved, world)
+        shape, tokenizer = hugging_face.config_of(saved), str(saved.facts["tokenizer"])
+    else:
+        shape, tokenizer = hugging_face.read_config(path), hugging_face.tokenizer_of(path)
+    problems = checkpoint.differences(shape.model_dump(), model.config.model_dump())
+    if tokenizer not in (None, corpus.manifest.tokenizer_sha256):
+        problems.append(f"tokenizer: {tokenizer}, the corpus's {corpus.manifest.tokenizer_sha256}")
+    if problems:
+        raise RefusedError("\n  ".join([f"{path} does not fit this run:", *problems]))
+    if found is not None:
+        checkpoint.load(saved, model, None)
+    else:
+        hugging_face.load_weights(path, model)
 
 
 def _optimizer(model: Transformer, s: TrainSettings, world: World) -> AdamW:
@@ -408,13 +460,10 @@ def _opening(
     ]
 
 
-_MANY_EPOCHS = 4
-
-
 def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float]) -> Summary:
     records = read_log(log.path) if log.on else []
     losses = {record["step"]: record["loss"] for record in records if record["kind"] == "step"}
-    first, last = losses.get(1, math.nan), losses.get(step, math.nan)
+    first, last = (losses.get(n) or math.nan for n in (1, step))
     summary = Summary(step, first, last, held_out)
     log.record("end", {"step": step, "first_loss": first, "last_loss": last, "held_out": held_out})
     vocabulary = corpus.manifest.vocab_size
@@ -424,8 +473,6 @@ def _summary(log: RunLog, corpus: Corpus, step: int, held_out: dict[str, float])
     )
     bits = bits_per_byte(held_out, corpus)
     for source, loss in held_out.items():
-        log.say(
-            f"held-out loss {source}: {loss:.4f} nats a token, {bits[source]:.4f} bits a byte of"
-            " text"
-        )
+        said = f", {bits[source]:.4f} bits a byte of text" if source in bits else ""
+        log.say(f"held-out loss {source}: {loss:.4f} nats a token{said}")
     return summary

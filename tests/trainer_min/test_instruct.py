@@ -81,8 +81,13 @@ def test_fine_tuning_begins_with_a_model(tuned: Path, spoken: Path, tmp_path: Pa
     assert main([*arguments(tuned, out, **given), "--verify-shards"]) == 0
     losses = column(out, "loss")
     assert losses[-1] < losses[0]
+    assert all(a <= b for a, b in zip(losses, column(out, "loss_max"), strict=True)), (
+        "by the labels of a sequence, not by its length"
+    )
     other = tmp_path / "other"
-    assert main(arguments(tuned, other, **(given | {"init_from": base}))) == 2, "no checkpoint"
+    assert main(arguments(tuned, other, **(given | {"init_from": base, "steps": 1}))) == 0
+    assert column(other, "loss")[0] == pytest.approx(losses[0]), "a run stands for its newest"
+    assert main(arguments(tuned, tmp_path / "x", **(given | {"init_from": tuned}))) == 2
 
 
 def test_bad_lines_are_told_and_counted(

@@ -59,6 +59,9 @@ def test_the_papers_65b_in_days_and_utilisation() -> None:
 def test_nanogpt_464_an_unknown_device_has_no_utilisation() -> None:
     config = SIZES["7B"].model(32_000)
     assert flops.utilisation(1000, config, 2048, "Some Future GPU") is None
+    for name in ("NVIDIA RTX A1000", "GB200", "NVIDIA GeForce RTX 4090 Laptop GPU", "Tesla V100"):
+        assert flops.peak(name) is None, name
+    assert flops.peak("NVIDIA L40") == 181e12 and flops.peak("NVIDIA L4") == 121e12
     assert flops.peak("NVIDIA H100 PCIe") == 756e12
     assert flops.peak("NVIDIA H100 80GB HBM3") == flops.peak("NVIDIA H200") == 989e12
 
@@ -199,3 +202,5 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--model", "66B"]) == 2
     assert main(["plan", "--model", "7B", "--gpus", "0"]) == 2
     assert main(["plan", "--model", "7B", "--mfu", "1.5"]) == 2
+    for tokens in ("-5", "nan", "inf", "0"):
+        assert main(["plan", "--model", "7B", "--tokens", tokens]) == 2

@@ -17,14 +17,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from tokenizer.encode import Encoder
 from tokenizer.ledger import Ledger, MixtureChange, Quarantine
 from tokenizer.manifest import TokensManifest
 from tokenizer.order import DataOrder
-from trainer_min import checkpoint, train
+from tokenizer.train import TokenizerSettings, train_tokenizer
+from trainer_min import checkpoint, log, train
 from trainer_min.cli import main
 from trainer_min.watch import WINDOW, Watch
 
-from .conftest import Run
+from .conftest import Run, lines
 from .test_train import arguments, column, logged
 
 
@@ -247,6 +249,106 @@ def test_lerobot_4009_a_checkpoint_cut_short_is_no_checkpoint(
     (found / "shard-00009-model-00001-of-00001.safetensors").write_bytes(whole_bytes)
     assert main(arguments(corpus, tmp_path, steps=2, resume="auto")) == 2
     assert "holds other files" in capsys.readouterr().err
+
+
+def test_damage_in_a_checkpoint_is_found_before_anything_is_loaded(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(corpus, tmp_path, steps=2, stop_at=1)) == 0
+    found = checkpoint.newest(tmp_path / "checkpoints")
+    assert found is not None
+    resume = arguments(corpus, tmp_path, steps=2, resume="auto")
+    (data,) = found.glob("*.safetensors")
+    whole_bytes = data.read_bytes()
+    for place in (20, len(whole_bytes) // 2, len(whole_bytes) - 1):
+        flipped = bytearray(whole_bytes)
+        flipped[place] ^= 1
+        data.write_bytes(flipped)
+        assert main(resume) == 2
+        assert f"{data.name} is damaged" in capsys.readouterr().err
+    data.write_bytes(whole_bytes)
+    facts = found / "run.json"
+    said = facts.read_text()
+    facts.write_text(said.replace('"step": 1', '"step": 0', 1))
+    assert main(resume) == 2
+    assert "run.json was changed" in capsys.readouterr().err
+    facts.write_text(said)
+    for name in ("../../elsewhere", "step-1", "\\xff"):
+        (tmp_path / "checkpoints" / "latest").write_text(name)
+        assert main(resume) == 2
+        assert "is no name of a checkpoint" in capsys.readouterr().err
+    (tmp_path / "checkpoints" / "latest").write_text(found.name)
+    assert main(resume) == 0
+
+
+def test_what_is_being_saved_is_finished_when_the_run_ends_badly(
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The checkpoint of step 2 is still being written when step 3 ends the run."""
+    real = checkpoint._sum_mine
+
+    def slow(partial: Path, rank: int) -> None:
+        time.sleep(1.0)
+        real(partial, rank)
+
+    monkeypatch.setattr(checkpoint, "_sum_mine", slow)
+    plant(monkeypatch, math.nan, call=7)
+    assert main(arguments(corpus, tmp_path, save_every=2, max_skips=0)) == 1
+    assert "step-00000002 is whole" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_ends_the_run_with_a_word(
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = log.RunLog.step
+
+    def full(self: log.RunLog, facts: Any, *, last: bool) -> None:
+        if facts["step"] == 4:
+            self._stream.close()
+            self._stream = open("/dev/full", "w", buffering=1)  # noqa: SIM115
+        real(self, facts, last=last)
+
+    monkeypatch.setattr(log.RunLog, "step", full)
+    assert main(arguments(corpus, tmp_path, save_every=2)) == 1
+    said = capsys.readouterr().err
+    assert "No space left" in said and "step-00000004 is whole" in said
+
+
+def test_the_tokenizer_beside_the_shards_must_be_theirs(
+    spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "tokens"
+    shutil.copytree(spoken, own)
+    content = (own / "tokenizer.model").read_bytes()
+    (own / "tokenizer.model").write_bytes(content + b"\x00")
+    assert main(arguments(own, tmp_path / "out", steps=1)) == 2
+    assert "tokenizer: manifest sha256" in capsys.readouterr().err
+    assert main(arguments(spoken, tmp_path / "base", steps=1)) == 0
+    train_tokenizer(lines(700)[50:], own / "tokenizer.model", TokenizerSettings(vocab_size=320))
+    manifest = json.loads((own / "manifest.json").read_text())
+    manifest["tokenizer_sha256"] = Encoder(own / "tokenizer.model").model.sha256
+    (own / "manifest.json").write_text(json.dumps(manifest))
+    given = {"steps": 1, "init_from": tmp_path / "base"}
+    assert main(arguments(own, tmp_path / "out", **given)) == 2
+    assert "does not fit this run" in capsys.readouterr().err
+
+
+def test_small_corpora_are_hashed_before_the_first_step(
+    own_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next(own_corpus.glob("c4/train-*.bin"))
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    assert main(arguments(own_corpus, tmp_path / "out", steps=1)) == 2
+    assert "file" in capsys.readouterr().err
+    assert main([*arguments(own_corpus, tmp_path / "out", steps=1), "--no-verify-shards"]) == 0
 
 
 def test_nothing_in_a_checkpoint_is_pickled(corpus: Path, tmp_path: Path) -> None:
