@@ -16,8 +16,19 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import curve as curves
-from pipeline import curve_show, why_show
+from pipeline import (
+    curve_show,
+    forecast_show,
+    purge_show,
+    seal,
+    trace_command,
+    trace_run,
+    verify_show,
+    why_show,
+)
+from pipeline import forecast as forecasting
 from pipeline import plan as planning
+from pipeline import purge as purging
 from pipeline import recalibration as recalibrating
 from pipeline import recipe as recipes
 from pipeline import report as reports
@@ -70,6 +81,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="local processes [default: all cores]")
     ] = None,
+    worker_memory_mb: Annotated[
+        int | None, typer.Option(min=512, help="memory of one worker, MiB [default: no bound]")
+    ] = None,
     runner: Annotated[str, typer.Option(help="a Beam runner, or `local`")] = LOCAL,
     until: Annotated[str | None, typer.Option(help="stop after this step")] = None,
 ) -> None:
@@ -79,12 +93,15 @@ def run(
     )
     if context.args and engine.local:
         raise InputError(f"no such option: {context.args[0]} (Beam's own options need --runner)")
-    check_options(context.args)
+    check_options(engine)
+    if worker_memory_mb is not None:
+        set_ = [*(set_ or []), f"worker_memory_mb={worker_memory_mb}"]
     loaded, values, where = _load(recipe, work, set_)
     done = running.run(loaded, values, where, engine, until)
     console = plain_width(Console())
     console.print(step_table([m for m, _ in done], {m.step: s for m, s in done}))
-    files.write_json(files.join(where, "report.json"), reports.as_json(where))
+    files.write_json(files.join(where, seal.REPORT), reports.as_json(where))
+    seal.write(where, [step.output for step in planning.steps(loaded, where)])
     if until is None:
         steps: list[tuple[Step, manifest.Manifest | None]] = [
             (s, manifest.load(s.output)) for s in planning.steps(loaded, where)
@@ -93,8 +110,35 @@ def run(
 
 
 @app.command()
-def plan(recipe: str, work: Work = None, set_: Set = None) -> None:
-    """Show the steps of a recipe: what each reads, and whether it would run."""
+def plan(
+    recipe: str,
+    work: Work = None,
+    set_: Set = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="run samples, and forecast what it will cost")
+    ] = False,
+    sample_mb: Annotated[
+        float, typer.Option(min=0.1, help="of raw files of each source to calibrate on")
+    ] = 20.0,
+    raw_bytes: Annotated[
+        str, typer.Option(metavar="SOURCE=42T,...", help="full sizes; `public`: the published ones")
+    ] = "",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="cores to forecast the time for [default: all here]")
+    ] = None,
+    scratch: Annotated[str | None, typer.Option(help="folder to run samples in")] = None,
+    json: Annotated[bool, typer.Option("--json", help="the forecast, as JSON")] = False,
+) -> None:
+    """Show the steps of a recipe: what each reads, and whether it would run. With --calibrate, what
+    it will cost; inputs that are not set are sampled from the embedded sample."""
+    if calibrate:
+        cores = workers or forecasting.default_workers()
+        found = forecasting.run(recipe, set_ or [], sample_mb, raw_bytes, cores, Engine(), scratch)
+        if json:
+            sys.stdout.buffer.write(forecast_show.to_json(found))
+        else:
+            forecast_show.show(found, plain_width(Console()))
+        return
     loaded, _, where = _load(recipe, work, set_)
     table = Table("step", "stage", "reads", "would", title=f"{loaded.name} in {where}")
     table.title_justify = "left"
@@ -141,22 +185,66 @@ def report(
 
 @app.command()
 def verify(
-    run: Annotated[str, typer.Argument(help="work folder or recipe")], work: Work = None
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    work: Work = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="compare every document's text, not a sample's")
+    ] = False,
+    raw: Annotated[bool, typer.Option(help="hash raw files again, too")] = True,
+    seq_len: Annotated[
+        int, typer.Option(min=1, help="of the data order that is looked at")
+    ] = verifying.SEQ_LEN,
+    seed: Annotated[int, typer.Option(help="of the data order that is looked at")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="[default: all cores]")] = None,
+    json: Annotated[bool, typer.Option("--json", help="everything, as JSON")] = False,
 ) -> None:
     """Read everything again: digests, counts, token shards. Exit code 1 if anything is wrong."""
     where = _work_of(run, work)
-    _, steps = reports.of_work(where)
+    options = verifying.Options(deep, raw, seq_len, seed, workers)
     with StepProgress() as progress:
-        found = verifying.verify([s for s, _ in steps], where, progress.bytes("verify"))
-    console = plain_width(Console())
-    for problem in found.problems:
-        console.print(str(problem), style="red", highlight=False, soft_wrap=True)
-    console.print(
-        f"{found.files} files, {found.bytes / 1e6:.1f} MB read: "
-        + (f"{len(found.problems)} problems" if found.problems else "all as written"),
-        highlight=False,
-    )
+        found = verifying.verify_folder(where, progress.bytes("verify"), options)
+    if json:
+        sys.stdout.buffer.write(
+            orjson.dumps(verifying.as_json(found), option=orjson.OPT_INDENT_2) + b"\n"
+        )
+    else:
+        verify_show.show(found, plain_width(Console()))
     if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def purge(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    work: Work = None,
+    ids: Annotated[
+        str | None, typer.Option("--ids", metavar="FILE", help="ids of documents, one a line")
+    ] = None,
+    urls: Annotated[
+        str | None, typer.Option("--urls", metavar="FILE", help="URLs of pages, one a line")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="kept in the list: opt-out, licence, takedown")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    check: Annotated[bool, typer.Option(help="look for what was purged, afterwards")] = True,
+    workers: Annotated[int | None, typer.Option(min=1, help="[default: all cores]")] = None,
+) -> None:
+    """Take documents out of a finished corpus for good, from every step and every shard. Without
+    --ids and --urls, finish a purge that was interrupted."""
+    where = _work_of(run, work)
+    request = purging.Request(purging.lines_of(ids), purging.lines_of(urls), reason)
+    with StepProgress() as progress:
+        done = purging.purge(
+            where,
+            request,
+            dry_run=dry_run,
+            check=check,
+            workers=workers,
+            progress=progress.bytes("purge"),
+        )
+    purge_show.show(done, dry_run, plain_width(Console()))
+    if done.problems:
         raise typer.Exit(1)
 
 
@@ -239,6 +327,51 @@ def recalibration(
         return
     for step, facts in found.items():
         recalibrating.show(step, facts, plain_width(Console()))
+
+
+@app.command()
+def trace(
+    run: Annotated[str, typer.Argument(help="work folder or recipe")],
+    work: Work = None,
+    step: Annotated[int | None, typer.Option(min=1, help="a step of the training run")] = None,
+    sequence: Annotated[int | None, typer.Option(min=0, help="or one sequence of it")] = None,
+    document: Annotated[
+        str | None, typer.Option(help="or a document, by id, URL or origin: when it is seen")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=0, help="a process's share of the step")] = None,
+    world: Annotated[
+        int | None, typer.Option(min=1, help="processes [default: as many as the run had]")
+    ] = None,
+    row: Annotated[int | None, typer.Option(min=0, help="one place in the step")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="training run [default: the newest in the work folder]")
+    ] = None,
+    seq_len: Annotated[
+        int | None, typer.Option(min=1, help="instead of --train: tokens of a sequence")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="instead of --train: sequences of a step")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="instead of --train: of the order")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="NAME=W,...", help="instead of --train: the mixture")
+    ] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="instead of --train: what was changed later")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="of the source [default: to the end of the run]")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="decoded, document by document")] = False,
+    json: Annotated[bool, typer.Option("--json", help="everything, as JSON")] = False,
+) -> None:
+    """Show what a training step holds, or when a document is seen. Exit code 1 if there is no such
+    document, or the shards give another digest than the run logged."""
+    where = run if trace_run.has_shards(run) else _work_of(run, work)
+    options = trace_run.options(seq_len, batch, seed, weights, ledger)
+    asked = trace_command.Asked(step, sequence, document, rank, row, epochs, text)
+    tracing = trace_run.open_run(where, train, options, world)
+    raise typer.Exit(trace_command.run(tracing, asked, plain_width(Console()), where, json))
 
 
 def main() -> None:

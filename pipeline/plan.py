@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.recipe import DECONTAMINATE, Recipe, ReferenceUse
+from stages import purge_list, registry
 from stages.engine import files
+from stages.engine.memory import bounded
 from stages.engine.step import Step
 
 LANGUAGE_MODEL = "language_model"
@@ -144,13 +146,16 @@ def _step(
     recipe: Recipe,
 ) -> Step:
     output = files.join(work, name)
+    known = registry.stage_class(stage).Settings.model_fields
+    settings, layout = bounded(known, dict(settings), dict(recipe.layout), recipe.worker_memory_mb)
     return Step(
         name=name,
         stage=stage,
         output=output,
         inputs=inputs,
-        settings=dict(settings),
-        layout=dict(recipe.layout),
+        settings=settings,
+        layout=layout,
         progress=None if files.is_remote(work) else files.join(work, f".{name}.progress"),
         max_bad=recipe.max_bad,
+        purged=files.join(work, purge_list.FILE_NAME),
     )

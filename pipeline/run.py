@@ -6,13 +6,14 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import plan, recipe
+from pipeline import plan, purge_journal, recipe
 from stages.engine import files, manifest, yaml_core
 from stages.engine.console import StepProgress
-from stages.engine.execute import Engine, Executor
+from stages.engine.execute import Engine, Executor, check_places
 from stages.engine.manifest import Manifest
 from stages.engine.run import run_step
 from stages.engine.step import Step
@@ -39,8 +40,12 @@ def run(
     steps = plan.steps(loaded, work)
     if until is not None:
         steps = _up_to(steps, until)
+    check_places(engine, steps)
+    engine = replace(engine, worker_memory_mb=loaded.worker_memory_mb)
     files.make_dirs(work)
-    with _alone(work), Executor(engine) as executor:
+    with alone(work), Executor(engine) as executor:
+        if purge_journal.recover(work) is not None:
+            purge_journal.forget(work)
         _write_recipe(values, work)
         if loaded.generate == "sample":
             make_sample(work)
@@ -93,7 +98,7 @@ def _write_recipe(values: dict[str, Any], work: str) -> None:
 
 
 @contextmanager
-def _alone(work: str) -> Iterator[None]:
+def alone(work: str) -> Iterator[None]:
     """Holds the work folder; the lock goes with the process, however it ends."""
     if files.is_remote(work):
         yield

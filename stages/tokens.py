@@ -17,23 +17,26 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.document_names import names_of
 from stages.documents import PartWriter, part_facts, read_batches, rejected_row
 from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Port, Record, ShuffleStage
 from stages.engine.units import WorkUnit
+from stages.held_out import CLUSTER, HeldOutRule
 from stages.outcomes import Bad, Reject
 from stages.tokenizer_model import MODEL_FILE
 from tokenizer import manifest as token_manifest
 from tokenizer import paper
 from tokenizer.encode import Encoder
-from tokenizer.manifest import Separator, Shard, Split
+from tokenizer.manifest import HeldOut, HeldOutBy, Separator, Shard, Split
 from tokenizer.model import ModelFile
-from tokenizer.sample import SampleRule, hash64
+from tokenizer.sample import hash64
 from tokenizer.shards import ShardInfo, ShardWriter
 
 _ID_BYTES = "<u2"
@@ -47,8 +50,14 @@ _INDEX = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("text_bytes", pa.int64(), nullable=False),
+        pa.field("origin", pa.string()),
+        pa.field("url", pa.string()),
+        pa.field("held_out", pa.uint64(), nullable=False),
     ]
 )
+# Rows of the index that are Python objects at a time while a shard is written.
+_ROWS = 4096
+_COLUMNS = ("id", "text", "origin", "url", CLUSTER)
 
 
 class TokensSettings(BaseModel):
@@ -64,8 +73,15 @@ class TokensSettings(BaseModel):
         0.005,
         ge=0,
         lt=1,
-        description="documents held out, by hash of their id; the paper holds out none that it"
-        " tells of, but a run wants a loss on unseen text",
+        description="documents held out, about; the paper holds out none that it tells of, but a"
+        " run wants a loss on unseen text",
+    )
+    held_out_by: HeldOutBy = Field(
+        "cluster",
+        description="what is held out as a whole. cluster: the documents that the column `cluster`"
+        " names alike; those without one by the hash of their normalised text, as with text. So no"
+        " copy of a held-out document is trained on, whatever source it came by, which would make"
+        " the loss on unseen text that of seen text. id: each document by itself",
     )
     seed: int = Field(0, description="another seed holds out other documents")
     shard_tokens: int = Field(
@@ -88,11 +104,20 @@ class TokensSettings(BaseModel):
 class _Bucket:
     """Encoded documents of one unit for one shard."""
 
-    rows: list[tuple[int, str, int, int]] = field(default_factory=list)
+    rows: list[tuple[int, str, int, int, str, str | None, int]] = field(default_factory=list)
     ids: list[npt.NDArray[Any]] = field(default_factory=list)
 
-    def add(self, key: int, document: str, ids: npt.NDArray[Any], text_bytes: int) -> None:
-        self.rows.append((key, document, len(ids), text_bytes))
+    def add(
+        self,
+        key: int,
+        document: str,
+        ids: npt.NDArray[Any],
+        text_bytes: int,
+        origin: str,
+        url: str | None,
+        held_out: int,
+    ) -> None:
+        self.rows.append((key, document, len(ids), text_bytes, origin, url, held_out))
         self.ids.append(ids)
 
     def in_order(self) -> list[int]:
@@ -168,7 +193,7 @@ class Tokens(ShuffleStage[TokensSettings]):
         with PartWriter(self.step.output, unit.part, self.step.name, only_leaving=True) as out:
             for piece in unit.pieces:
                 groups = piece.row_groups
-                for batch in read_batches(piece.path, ["id", "text", "origin", "url"], groups):
+                for batch in read_batches(piece.path, _COLUMNS, groups):
                     if not out.counts.documents_in:
                         first = batch.column("text").slice(0, self.settings.verify_documents)
                         encoder.verify_exact(t[:_VERIFY_CHARS] for t in first.to_pylist())
@@ -190,10 +215,16 @@ class Tokens(ShuffleStage[TokensSettings]):
         out: PartWriter,
         place: str,
     ) -> None:
-        held_out = SampleRule(self.settings.valid_share, self.settings.seed, "valid")
+        s = self.settings
+        held_out, how = self._held_out(), HeldOutRule(s.held_out_by, s.seed)
         control = np.array([encoder.bos_id, encoder.eos_id, encoder.unk_id])
-        texts, ids = batch.column("text").to_pylist(), batch.column("id").to_pylist()
-        for row, (document, text) in enumerate(zip(ids, texts, strict=True)):
+        columns = [
+            batch.column(name).to_pylist()
+            if name in batch.schema.names
+            else [None] * batch.num_rows
+            for name in _COLUMNS
+        ]
+        for row, (document, text, origin, url, cluster) in enumerate(zip(*columns, strict=True)):
             size = len(text.encode())
             out.counts.documents_in += 1
             out.counts.text_bytes_in += size
@@ -208,12 +239,21 @@ class Tokens(ShuffleStage[TokensSettings]):
             if np.isin(tokens, control).any():
                 out.leave(Bad(place, document, "encode: a control id came out of plain text"))
                 continue
-            split: Split = "valid" if held_out.keep(document) else "train"
-            key = hash64(self.settings.seed, document, "order")
-            shard = key * unit.extra[split] >> 64
-            buckets.setdefault((split, shard), _Bucket()).add(key, document, tokens, size)
+            number = how.number(document, text, cluster)
+            split = held_out.split_of(number)
+            if cluster is not None:
+                out.counts.other["clustered"] += 1
+            key = order_key(self.settings.seed, document)
+            shard = shard_of(key, unit.extra[split])
+            buckets.setdefault((split, shard), _Bucket()).add(
+                key, document, tokens, size, origin, url, number
+            )
             out.counts.documents_out += 1
             out.counts.text_bytes_out += size
+
+    def _held_out(self) -> HeldOut:
+        s = self.settings
+        return HeldOut(by=s.held_out_by, share=s.valid_share, seed=s.seed)
 
     def _write_buckets(
         self, unit: WorkUnit, buckets: dict[tuple[Split, int], _Bucket]
@@ -257,10 +297,7 @@ class Tokens(ShuffleStage[TokensSettings]):
                 ids.append(np.frombuffer(f.read(2 * count), dtype=_ID_BYTES))
         table, stream = pa.concat_tables(tables), np.concatenate(ids)
         del ids
-        names = table.column("id").to_pylist()
-        keys = table.column("key").to_numpy()
         lengths = table.column("tokens").to_numpy()
-        sizes = table.column("text_bytes").to_numpy()
         starts = np.concatenate([[0], np.cumsum(lengths)])
         if starts[-1] != len(stream):
             raise RuntimeError(f"{key}: {len(stream)} tokens, the index tells of {starts[-1]}")
@@ -275,8 +312,19 @@ class Tokens(ShuffleStage[TokensSettings]):
             dialects=self.settings.dialects,
         )
         try:
-            for i in _order(keys, names):
-                writer.add(names[i], stream[starts[i] : starts[i + 1]], int(sizes[i]))
+            order = _order(table)
+            for first in range(0, len(order), _ROWS):
+                here = order[first : first + _ROWS]
+                for i, row in zip(here, table.take(here).to_pylist(), strict=True):
+                    writer.add(
+                        row["id"],
+                        stream[starts[i] : starts[i + 1]],
+                        row["text_bytes"],
+                        origin=row["origin"],
+                        url=row["url"],
+                        names=names_of(row["origin"], row["url"]),
+                        held_out=row["held_out"],
+                    )
             info = writer.close()
         except BaseException:
             writer.discard()
@@ -286,7 +334,7 @@ class Tokens(ShuffleStage[TokensSettings]):
         record = Record(key, files=self._rows(info, source))
         record.extra = {"shard": entry.model_dump(mode="json")}
         # A document's shard follows from its id, so equal ids always meet here.
-        doubled = len(names) - len(set(names))
+        doubled = len(table) - pc.count_distinct(table.column("id")).as_py()
         record.counts.other.update({f"tokens_{split}": info.tokens, "doubled_ids": doubled})
         return record
 
@@ -316,6 +364,7 @@ class Tokens(ShuffleStage[TokensSettings]):
             shards=shards,
             stated_total_tokens=self.settings.total_tokens,
             separator=Separator(id=encoder.eos_id),
+            held_out=self._held_out(),
         )
         listed = [f for r in records for f in r.files]
         for name, data in (
@@ -327,6 +376,9 @@ class Tokens(ShuffleStage[TokensSettings]):
         units = [r.extra for r in records if "encoder" in r.extra]
         backends = Counter(u["encoder"] for u in units)
         notes = [f"encoder {name} for {n} units" for name, n in sorted(backends.items())]
+        notes.append(
+            self._told_of_split(encoded, sum(r.counts.other["clustered"] for r in records))
+        )
         doubled = sum(r.counts.other["doubled_ids"] for r in records)
         if doubled:
             notes.append(f"{doubled} documents have the id of another one")
@@ -336,10 +388,31 @@ class Tokens(ShuffleStage[TokensSettings]):
         ]
         return listed, {"notes": notes}
 
+    def _told_of_split(self, documents: int, clustered: int) -> str:
+        by = self.settings.held_out_by
+        if by != "cluster":
+            return f"held out by {by}"
+        return (
+            f"held out by cluster: {clustered:,} documents by the column {CLUSTER!r},"
+            f" {documents - clustered:,} by their normalised text"
+        )
 
-def _order(keys: npt.NDArray[np.uint64], ids: Sequence[str]) -> list[int]:
+
+def shard_of(key: int, shards: int) -> int:
+    """Which of a split's shards holds a document, by the 64-bit hash of its id (`order_key`)."""
+    return key * shards >> 64
+
+
+def order_key(seed: int, document: str) -> int:
+    """The 64-bit hash of a document's id that decides its shard and its place there."""
+    return hash64(seed, document, "order")
+
+
+def _order(index: pa.Table) -> npt.NDArray[np.int64]:
     """Places by key; among equal keys, which only equal ids are likely to have, by id."""
-    order: list[int] = np.argsort(keys, kind="stable").tolist()
+    keys = index.column("key").to_numpy()
+    order = np.argsort(keys, kind="stable")
     if len(np.unique(keys)) < len(keys):
-        order.sort(key=lambda i: (keys[i], ids[i]))
+        ids = index.column("id").to_pylist()
+        order = np.array(sorted(order.tolist(), key=lambda i: (keys[i], ids[i])), dtype=np.int64)
     return order

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from tokenizer import inspection
+from tokenizer import inspection, ledger_cli
 from tokenizer.encode import Encoder
 from tokenizer.files import file_system, read_bytes
 from tokenizer.inputs import expand, read_texts
@@ -22,6 +22,7 @@ from tokenizer.sample import SampleRule
 from tokenizer.train import TokenizerSettings, train_tokenizer
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True)
+app.add_typer(ledger_cli.app, name="ledger")
 
 Model = Annotated[str, typer.Option("--model", "-m", help="SentencePiece model file.")]
 Files = Annotated[list[str] | None, typer.Argument(help="Files; standard input if none.")]

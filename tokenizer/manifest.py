@@ -18,6 +18,7 @@ FILE_NAME = "manifest.json"
 MAX_VOCAB_SIZE = 1 << 16
 
 Split: TypeAlias = Literal["train", "valid"]
+HeldOutBy: TypeAlias = Literal["cluster", "text", "id"]
 
 
 def _inside_root(path: str) -> str:
@@ -103,6 +104,28 @@ class Shard(_Part):
     mask_sha256: Sha256 | None = None
 
 
+class HeldOut(_Part):
+    """How the valid split was chosen: the documents whose number (column `held_out` of the document
+    sidecar) is below `share * 2**64`.
+
+    The number is a hash, with `seed`, of what a document is held out `by`: the near-duplicate
+    cluster that a column names, or else its normalised text; its text; or its id.
+    """
+
+    by: HeldOutBy
+    share: Annotated[float, Field(ge=0, lt=1)]
+    seed: int
+
+    def split_of(self, number: int) -> Split:
+        """The split of a document with this number."""
+        return "valid" if number < self.bound else "train"
+
+    @property
+    def bound(self) -> int:
+        """Numbers below it are held out. A whole number: floats are coarser than 64 bits."""
+        return int(self.share * (1 << 64))
+
+
 class TokensManifest(_Part):
     """The whole manifest.
 
@@ -118,6 +141,7 @@ class TokensManifest(_Part):
     dtype: Literal["uint16"] = "uint16"
     separator: Separator = DEFAULT_SEPARATOR
     stated_total_tokens: Annotated[int, Field(gt=0)]
+    held_out: HeldOut | None = None
     sources: dict[str, SourceTokens]
     shards: tuple[Shard, ...]
 
@@ -212,6 +236,7 @@ def build(
     shards: Iterable[Shard],
     stated_total_tokens: int = paper.TOTAL_TOKENS,
     separator: Separator = DEFAULT_SEPARATOR,
+    held_out: HeldOut | None = None,
 ) -> TokensManifest:
     """A manifest from the facts: sums per source, implied epochs, and Table 1 beside them.
 
@@ -219,6 +244,7 @@ def build(
         proportions: share of training tokens per source; must add up to 1.
         shards: in any order; the manifest holds them sorted by path.
         stated_total_tokens: length of the run for which `implied_epochs` is given.
+        held_out: how the valid split was chosen, if by the documents' numbers.
 
     Raises:
         ValueError: proportions that do not add up to 1, or a shard of an unknown source.
@@ -251,6 +277,7 @@ def build(
             vocab_size=vocab_size,
             separator=separator,
             stated_total_tokens=stated_total_tokens,
+            held_out=held_out,
             sources=sources,
             shards=ordered,
         )

@@ -53,6 +53,9 @@ DOCUMENTS_SCHEMA = pa.schema(
         pa.field("length", pa.int64(), nullable=False),
         pa.field("origin", pa.string()),
         pa.field("url", pa.string()),
+        # UTF-8 bytes of its text, and the number that decides its split (`manifest.HeldOut`).
+        pa.field("text_bytes", pa.int64()),
+        pa.field("held_out", pa.uint64()),
     ]
 )
 
@@ -128,7 +131,7 @@ class ShardWriter:
         self._sha256 = hashlib.sha256()
         self._lengths = array("i")
         self._names, self._named = array("Q"), array("I")
-        self._rows: list[tuple[str, int, int, str | None, str | None]] = []
+        self._rows: list[tuple[str, int, int, str | None, str | None, int, int | None]] = []
         self._tokens = 0
         self._text_bytes = 0
         self._closed = False
@@ -165,6 +168,7 @@ class ShardWriter:
         origin: str | None = None,
         url: str | None = None,
         names: Iterable[str] = (),
+        held_out: int | None = None,
     ) -> None:
         """Appends a document and its separator.
 
@@ -175,6 +179,7 @@ class ShardWriter:
             origin: the raw file that it comes from, and the place in it.
             url: the page that it was.
             names: what it can be looked up by besides its id (`find`).
+            held_out: the 64-bit number that decided its split (`manifest.HeldOut`).
 
         Raises:
             ValueError: an id outside the vocabulary, or a separator or forbidden id inside the
@@ -197,7 +202,7 @@ class ShardWriter:
             self._names.append(name_files.hash_of(name))
             self._named.append(len(self._lengths))
         self._lengths.append(length)
-        self._rows.append((document_id, self._tokens, length, origin, url))
+        self._rows.append((document_id, self._tokens, length, origin, url, text_bytes, held_out))
         if self._olmo is not None:
             self._olmo.add(document_id, self._tokens, length, len(self._lengths))
         self._tokens += length
@@ -300,7 +305,8 @@ class DocumentSpan:
     """The part of a document inside a stretch of a shard: `length` tokens from token `start`.
 
     The whole document has `whole` tokens (separator included) from token `first_token` of the
-    shard. `origin` and `url` are None where its writer gave none.
+    shard. `origin` and `url` are None where its writer gave none; `text_bytes` and `held_out` (see
+    `DOCUMENTS_SCHEMA`) also where they were not asked for.
     """
 
     id: str
@@ -310,6 +316,8 @@ class DocumentSpan:
     whole: int
     origin: str | None = None
     url: str | None = None
+    text_bytes: int | None = None
+    held_out: int | None = None
 
 
 class ShardReader:
@@ -405,7 +413,7 @@ class ShardReader:
     @property
     def documents(self) -> pa.Table:
         """The document sidecar: id (string), first_token (int64), length (int64, separator in),
-        origin and url (string or null)."""
+        origin and url (string or null), text_bytes (int64), held_out (uint64 or null)."""
         with pq.ParquetFile(self._local(".docs.parquet")) as file:
             return file.read()
 
@@ -456,6 +464,8 @@ class ShardReader:
                 row["length"],
                 row["origin"],
                 row["url"],
+                row.get("text_bytes"),
+                row.get("held_out"),
             )
             for row in self._rows(rows, DOCUMENTS_SCHEMA.names)
         ]
@@ -467,6 +477,8 @@ class ShardReader:
     def _rows(self, wanted: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Rows of the document sidecar (ascending), reading only the row groups that hold them."""
         found: list[dict[str, Any]] = []
+        if not wanted:
+            return found
         try:
             with pq.ParquetFile(self._local(".docs.parquet")) as file:
                 first = 0

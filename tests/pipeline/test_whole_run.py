@@ -70,7 +70,7 @@ def digests(work: Path) -> dict[str, str]:
     return {
         str(p.relative_to(work)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(work.rglob("*"))
-        if p.is_file() and p.name not in ("_MANIFEST.json", "report.json", ".lock")
+        if p.is_file() and p.name not in ("_MANIFEST.json", "_SEAL.json", "report.json", ".lock")
     }
 
 

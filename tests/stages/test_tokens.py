@@ -13,10 +13,11 @@ from stages.documents import PartWriter
 from stages.engine.manifest import Manifest
 from stages.engine.run import run_step
 from stages.engine.step import Step
+from stages.held_out import HeldOutRule
 from stages.outcomes import Document
 from tokenizer import manifest as token_manifest
 from tokenizer.encode import Encoder
-from tokenizer.sample import SampleRule, hash64
+from tokenizer.sample import hash64
 from tokenizer.shards import ShardReader
 from tokenizer.train import TokenizerSettings, train_tokenizer
 
@@ -89,8 +90,9 @@ def test_documents_are_in_the_order_of_their_keys_and_decode_to_their_text(
         rows = reader.documents
         ids = rows.column("id").to_pylist()
         assert ids == sorted(ids, key=lambda i: hash64(0, i, "order"))
-        held_out = SampleRule(0.1, 0, "valid")
-        assert all(held_out.keep(i) == (shard.split == "valid") for i in ids)
+        by_text = [HeldOutRule("cluster", 0).number(i, text_of(int(i[1:]))) for i in ids]
+        assert rows.column("held_out").to_pylist() == by_text
+        assert {n < 0.1 * 2**64 for n in by_text} <= {shard.split == "valid"}
         for name, first, length in zip(
             ids, rows["first_token"].to_pylist(), rows["length"].to_pylist(), strict=True
         ):

@@ -1,0 +1,50 @@
+"""Which documents are held out for validation: all of a near-duplicate cluster, or none.
+
+The number of a document decides: a keyed 64-bit hash of what it is held out by. Below
+`share * 2**64` it is held out. The shards keep the number of every document, so that the split can
+be checked without the text.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import xxhash
+
+from tokenizer.manifest import HeldOutBy
+from tokenizer.sample import hash64
+
+CLUSTER = "cluster"
+"""Column that names the near-duplicate cluster of a document, where a stage left one."""
+
+
+def normalised(text: str) -> str:
+    """The form in which two texts are the same: NFKC, case folded, white space as one space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def text_key(text: str) -> str:
+    """A 128-bit hash of the normalised text, as 32 hexadecimal digits."""
+    return xxhash.xxh3_128_hexdigest(normalised(text).encode("utf-8", "surrogatepass"))
+
+
+@dataclass(frozen=True)
+class HeldOutRule:
+    """Numbers of documents, by `cluster`, `text` or `id`."""
+
+    by: HeldOutBy
+    seed: int
+
+    def number(self, document_id: str, text: str, cluster: str | None = None) -> int:
+        """The number that decides; equal for two documents that must not be parted.
+
+        By cluster: the cluster's name where the document has one, else the normalised text.
+        """
+        if self.by == "id":
+            key = document_id
+        elif self.by == "cluster" and cluster is not None:
+            key = f"cluster\0{cluster}"
+        else:
+            key = f"text\0{text_key(text)}"
+        return hash64(self.seed, key, "valid")

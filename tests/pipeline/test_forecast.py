@@ -1,0 +1,369 @@
+"""The cost model: what two samples say of a corpus that nobody has run yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from pipeline import forecast as forecasting
+from pipeline import forecast_measure as measuring
+from pipeline import forecast_model as model
+from pipeline import forecast_sample as samples
+from pipeline import forecast_show, forecast_sizes, recipe
+from pipeline.forecast_model import Bound, Figure, Measured, Shape, forecast
+from stages import registry
+from stages.engine import files
+from stages.engine.execute import Engine
+from tests.pipeline import small_run
+
+SHAPE = Shape(split_bytes=64 << 20)
+positive = st.floats(1e-3, 1e9)
+
+
+def measured(size: int, **more: Any) -> Measured:
+    given = {
+        "main": size,
+        "text_out": size // 2,
+        "documents_out": size // 1000,
+        "cpu_s": {"process": 0.5 + size * 1e-6},
+        "disk": size // 4,
+        "shuffle": 0,
+        "peak_rss": 300 << 20,
+    }
+    return Measured(size=size, **{**given, **more})
+
+
+SMALL, LARGE = measured(1_000_000), measured(4_000_000)
+
+
+def at(size: float, stage: str = "language", bound: Bound | None = None, **more: Any) -> Any:
+    """A step at full size, from two samples, both changed by `more`."""
+    both = [measured(m.size, **{k: f(m.size) for k, f in more.items()}) for m in (SMALL, LARGE)]
+    full = Figure.at(size)
+    return forecast("step", stage, both, full, full, bound or Bound(), SHAPE)
+
+
+# -- lines and ratios -----------------------------------------------------------------------------
+
+
+@given(st.floats(0, 100), st.floats(1e-9, 1e-3), st.integers(1, 10**6), st.integers(2, 50))
+@settings(max_examples=50, deadline=None)
+def test_two_sizes_tell_the_fixed_part_from_the_rest(
+    fixed: float, per_byte: float, size: int, times: int
+) -> None:
+    points = [(x, fixed + per_byte * x) for x in (float(size), float(size * times))]
+    found = model.line(points)
+    assert found.fixed == pytest.approx(fixed, rel=1e-6, abs=1e-6 * (1 + points[1][1]))
+    assert found.per_byte.point == pytest.approx(per_byte, rel=1e-3, abs=1e-12)
+
+
+def test_a_line_that_begins_below_nothing_has_no_fixed_part() -> None:
+    found = model.line([(1.0, 1.0), (2.0, 4.0)])
+    assert found.fixed == 0
+    assert (found.per_byte.low, found.per_byte.high) == (1.0, 2.0)
+    assert found.per_byte.point == pytest.approx(5 / 3)
+
+
+@pytest.mark.parametrize("points", [[], [(0.0, 3.0)], [(0.0, 0.0), (0.0, 1.0)]])
+def test_without_input_nothing_is_forecast(points: list[tuple[float, float]]) -> None:
+    assert model.line(points).at(1e12).point == 0
+    assert model.ratio(points) == model.ZERO
+
+
+def test_samples_of_one_size_are_not_taken_for_two() -> None:
+    found = model.line([(100.0, 10.0), (101.0, 20.0)])
+    assert found.fixed == 0
+    assert found.per_byte.high == pytest.approx(20 / 101)
+
+
+@given(st.lists(st.tuples(positive, positive), min_size=1, max_size=2), positive)
+@settings(max_examples=50, deadline=None)
+def test_the_figure_lies_between_its_bounds(points: list[tuple[float, float]], size: float) -> None:
+    for found in (model.ratio(points) * size, model.line(points).at(size)):
+        assert found.low <= found.point * (1 + 1e-9)
+        assert found.point <= found.high * (1 + 1e-9)
+
+
+def test_the_bounds_of_a_chain_are_those_of_a_corpus_like_one_sample() -> None:
+    # The small sample halves and then keeps all, the large one keeps all and then halves.
+    first, then = Figure(0.5, 0.75, 1.0), Figure(1.0, 0.75, 0.5)
+    assert ((first * then).low, (first * then).high) == (0.5, 0.5625)
+
+
+# -- steps ----------------------------------------------------------------------------------------
+
+
+def test_every_stage_is_in_the_model() -> None:
+    assert set(model.KINDS) == set(registry.STAGES)
+
+
+def test_a_linear_step_grows_with_its_input() -> None:
+    found = at(1e12)
+    assert found.cpu_s.point == pytest.approx(1e6)
+    assert found.fixed_s == pytest.approx(0.5)
+    assert (found.text_out.point, found.disk.point) == (0.5e12, 0.25e12)
+    assert found.memory.high == 300 << 20
+    assert found.kind == "linear"
+
+
+def test_what_does_not_follow_the_corpus_is_taken_as_it_is() -> None:
+    found = at(1e15, "decontamination_index")
+    assert found.cpu_s.point == pytest.approx(4.5)
+    assert found.disk.point == 1_000_000
+
+
+def test_training_stops_growing_at_its_bound() -> None:
+    def forecast_at(size: float) -> Any:
+        return at(
+            size,
+            "tokenizer",
+            Bound(trained=2e9, largest=2e9),
+            cpu_s=lambda n: {"emit": n * 1e-8, "reduce": n * 1e-5},
+            trained=lambda n: n,
+            largest=lambda n: n,
+            peak_rss=lambda n: (150 << 20) + 30 * n,
+        )
+
+    first, second = forecast_at(1e12), forecast_at(2e12)
+    assert first.cpu_s.point == pytest.approx(1e4 + 2e4)
+    assert second.cpu_s.point == pytest.approx(2e4 + 2e4)
+    assert first.serial_s.point == pytest.approx(2e4)
+    assert second.memory.high == pytest.approx((150 << 20) + 30 * 2e9)
+    assert second.disk == first.disk
+
+
+def test_models_of_many_languages_are_made_side_by_side() -> None:
+    found = at(
+        1e12,
+        "language_model",
+        Bound(trained=20e9, largest=1e8),
+        cpu_s=lambda n: {"reduce": n * 1e-6},
+        trained=lambda n: n,
+        largest=lambda n: n // 10,
+    )
+    assert found.cpu_s.point == pytest.approx(20_000)
+    assert found.serial_s.point == pytest.approx(20_000 * 1e8 / 20e9)
+
+
+def test_sampled_pages_are_at_most_as_many_as_asked_for() -> None:
+    found = at(1e12, "reference_pages", Bound(documents=2e6))
+    assert found.documents_out.point == pytest.approx(2e6)
+    assert found.text_out.point == pytest.approx(2e6 * 500)
+
+
+def test_references_grow_with_the_square_unless_groups_are_compared() -> None:
+    both = [measured(n, shuffle=n // 5, entries=n // 80) for n in (1_000_000, 4_000_000)]
+
+    def pairs(size: float, group: int | None = None) -> float:
+        full, shape = Figure.at(size), Shape(64 << 20, 256 << 20, group)
+        return forecast("s", "line_dedup", both, full, full, Bound(), shape).pairs
+
+    assert pairs(100e12) == pytest.approx(100 * pairs(10e12), rel=0.01)
+    assert pairs(100e12, group=50) == pytest.approx(10 * pairs(10e12, group=50), rel=0.01)
+    assert pairs(100e12, group=50) < pairs(100e12) / 1000
+
+
+# -- sizes ----------------------------------------------------------------------------------------
+
+
+def test_sizes_are_read() -> None:
+    found = forecast_sizes.parse("commoncrawl=42T, c4=305GB,books=1.5GiB,arxiv=12,wikipedia=public")
+    assert found == {
+        "commoncrawl": 42e12,
+        "c4": 305e9,
+        "books": 1.5 * (1 << 30),
+        "arxiv": 12,
+        "wikipedia": None,
+    }
+    assert forecast_sizes.parse("public") == {"": None}
+    assert forecast_sizes.parse("") == {}
+
+
+@pytest.mark.parametrize("text", ["42T", "c4", "c4=", "c4=many", "=3G", "c4=-1G", "c4=1e3"])
+def test_a_size_that_is_none_is_told(text: str) -> None:
+    with pytest.raises(recipe.RecipeError, match="--raw-bytes"):
+        forecast_sizes.parse(text)
+
+
+def test_archives_of_pages_are_not_taken_for_extracted_text() -> None:
+    wet = forecast_sizes.published("commoncrawl", ["a.warc.wet.gz"])
+    warc = forecast_sizes.published("commoncrawl", ["a.warc.gz"])
+    assert wet is not None and warc is not None
+    assert 7 < warc.bytes / wet.bytes < 9
+    assert "WARC" in warc.origin and "WET" in wet.origin
+    assert forecast_sizes.published("github", []) is None
+
+
+# -- samples --------------------------------------------------------------------------------------
+
+
+def write(folder: Path, sizes: dict[str, int]) -> list[str]:
+    for name, size in sizes.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * (size // len(name) + 1))
+        path.write_bytes(path.read_bytes()[:size])
+    return files.glob(str(folder))
+
+
+def drawn(tmp: Path, sizes: dict[str, int], budget: int, reader: str = "commoncrawl") -> Any:
+    paths = write(tmp / "given", sizes)
+    root = samples.root_of([str(tmp / "given")], paths)
+    return samples.draw(paths, root, budget, str(tmp / "drawn"), reader)
+
+
+def names(found: samples.Drawn) -> dict[str, int]:
+    root = Path(found.folder)
+    return {str(p.relative_to(root)): p.stat().st_size for p in root.rglob("*") if p.is_file()}
+
+
+def test_samples_share_no_file_and_keep_to_their_budget(tmp_path: Path) -> None:
+    found = drawn(tmp_path, {f"{i}/{i}.zip": 100 for i in range(40)}, 1000, "books")
+    small, large = names(found["small"]), names(found["large"])
+    assert (found["small"].bytes, found["large"].bytes) == (200, 800)
+    assert (sum(small.values()), sum(large.values())) == (200, 800)
+    assert not small.keys() & large.keys()
+    assert not found["small"].shared
+    again = drawn(tmp_path / "again", {f"{i}/{i}.zip": 100 for i in range(40)}, 1000, "books")
+    assert names(again["large"]) == large
+
+
+def test_the_last_file_is_cut_where_its_format_allows(tmp_path: Path) -> None:
+    found = drawn(tmp_path, {"a.warc.wet.gz": 10_000, "b.warc.wet.gz": 10_000}, 1000)
+    assert (found["small"].bytes, found["large"].bytes) == (200, 800)
+    ((cut, size),) = names(found["large"]).items()
+    whole = (tmp_path / "given" / cut).read_bytes()
+    assert Path(found["large"].folder, cut).read_bytes() == whole[:800]
+    assert size == 800
+    assert not found["small"].shared
+
+
+def test_a_single_file_gives_a_shorter_beginning(tmp_path: Path) -> None:
+    found = drawn(tmp_path, {"a.warc.wet.gz": 10_000}, 1000)
+    assert (found["small"].bytes, found["large"].bytes) == (200, 800)
+    assert found["small"].shared
+
+
+def test_an_archive_that_cannot_be_cut_is_taken_whole(tmp_path: Path) -> None:
+    found = drawn(tmp_path, {"a.7z": 10_000, "b.7z": 5_000}, 1000, "stackexchange")
+    assert names(found["large"]) == {"b.7z": 5000}
+    assert names(found["small"]) == {"a.7z": 10_000}
+    alone = drawn(tmp_path / "alone", {"a.7z": 10_000}, 1000, "stackexchange")
+    assert list(alone) == ["large"]
+
+
+def test_an_export_keeps_the_tables_that_its_contents_need(tmp_path: Path) -> None:
+    tables = {"files-0.json.gz": 50, "licenses-0.json.gz": 5}
+    contents = {f"contents-{i}.json.gz": 100 for i in range(20)}
+    found = drawn(tmp_path, {**tables, **contents}, 1000, "github")
+    for sample in found.values():
+        assert tables.keys() <= names(sample).keys()
+    assert len(names(found["large"])) == 2 + 8
+    assert len(names(found["small"])) == 2 + 2
+
+
+def test_repositories_are_taken_whole(tmp_path: Path) -> None:
+    given = {f"me/r{r}/f{f}.py": 10 for r in range(20) for f in range(5)}
+    found = drawn(tmp_path, given, 500, "github")
+    kept = names(found["large"])
+    for repository in {"/".join(name.split("/")[:2]) for name in kept}:
+        assert sum(name.startswith(f"{repository}/") for name in kept) == 5
+    assert len(kept) == 40
+    assert len(names(found["small"])) == 10
+
+
+# -- recipes --------------------------------------------------------------------------------------
+
+
+def test_a_recipe_without_its_inputs_can_be_calibrated(tmp_path: Path) -> None:
+    loaded = measuring.load("llama", str(tmp_path), ["parameters.c4=/there"])
+    assert loaded.sources["c4"].input == ("/there",)
+    assert loaded.sources["commoncrawl"].input == (measuring.UNSET,)
+
+
+def test_a_model_that_is_not_set_is_asked_for(tmp_path: Path) -> None:
+    path = small_run.make(tmp_path)
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace(f"models: {tmp_path / 'models'}", 'models: ""'))
+    with pytest.raises(recipe.RecipeError, match=r"language_model\.path: its parameter is not set"):
+        measuring.load(path, str(tmp_path), [])
+
+
+def test_settings_that_a_sample_cannot_meet_are_changed_and_told(tmp_path: Path) -> None:
+    loaded = measuring.load("llama", str(tmp_path), [])
+    notes: list[str] = []
+    small = measuring.adapted(loaded, notes)
+    assert small.language_model is not None and loaded.language_model is not None
+    assert small.language_model.settings["vocabulary"] == 4000
+    assert loaded.language_model.settings == {}
+    uses = {u.stage: u.settings for s in small.sources.values() for u in s.stages}
+    assert uses["perplexity"] == {"cutoffs": "recalibrated"}
+    assert "sites" not in uses["stackexchange"]
+    assert uses["select"] == {"profile": "paper"}
+    assert len(notes) == 2
+
+
+# -- the whole ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_small_recipe_is_forecast_from_its_own_input(tmp_path: Path) -> None:
+    path = small_run.make(tmp_path, pages=300)
+    raw = sum(p.stat().st_size for p in (tmp_path / "raw").iterdir())
+    loaded = measuring.load(path, str(tmp_path), [])
+    calibration = measuring.calibrate(
+        loaded, str(tmp_path / "scratch"), 20_000_000, Engine(workers=1), lambda _: False
+    )
+    found = forecasting.of(calibration, loaded, {"commoncrawl": 1e12}, 100)
+    source = found.sources[0]
+    assert source.own
+    assert source.raw.origin == "given with --raw-bytes"
+    assert 0.9 * raw < sum(source.sample_bytes) <= raw
+    # As many documents come out per byte as went in: nothing in this recipe removes any but
+    # perplexity's tail.
+    assert 0.5 < source.documents.point / (300 / raw * 1e12) < 1.01
+    assert source.tokens.low <= source.tokens.point <= source.tokens.high
+    assert source.epochs.point == pytest.approx(1000 / source.tokens.point)
+    assert [s.name for s in found.steps] == [
+        "commoncrawl",
+        "commoncrawl.language",
+        "commoncrawl.perplexity",
+        "commoncrawl.select",
+        "tokenizer",
+        "tokens",
+    ]
+    assert all(s.samples == 2 for s in found.steps)
+    assert found.crawl["steps"][-1] == "commoncrawl.perplexity"
+    assert found.crawl["cpu_hours_per_tb"].point > 0
+    assert found.wall_s.point > 0
+
+    value = orjson.loads(forecast_show.to_json(found))
+    assert value["sources"][0]["tokens"] == source.tokens.to_json()
+    assert value["crawl"]["ccnet_cpu_hours_per_tb"] == 1875
+    console = Console(width=200, record=True, file=(tmp_path / "shown").open("w"))
+    forecast_show.show(found, console)
+    shown = console.export_text()
+    for expected in ("commoncrawl.perplexity", "1.0 TB", "CCNet: 1,875", "given with --raw-bytes"):
+        assert expected in shown
+
+    twice = forecasting.of(calibration, loaded, {"commoncrawl": 2e12}, 100)
+    assert twice.sources[0].text.point == pytest.approx(2 * source.text.point)
+    assert twice.shuffle.point == pytest.approx(2 * found.shuffle.point)
+    there = forecasting.of(calibration, loaded, {}, 100).sources[0].raw
+    assert (there.bytes, "all of the input" in there.origin) == (raw, True)
+    public = forecasting.of(calibration, loaded, {"": None}, 100).sources[0].raw
+    assert public.bytes == 5 * 7.62 * (1 << 40)
+
+
+def test_nothing_is_left_of_a_forecast_that_fails(tmp_path: Path) -> None:
+    path = small_run.make(tmp_path)
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(recipe.RecipeError, match="c4: the recipe has no such source"):
+        forecasting.run(path, [], 1, "c4=1T", 1, Engine(workers=1), str(tmp_path / "scratch"))
+    assert list((tmp_path / "scratch").iterdir()) == []

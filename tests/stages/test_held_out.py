@@ -1,0 +1,121 @@
+"""Documents are held out by cluster: no copy of a held-out document is trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.documents import PartWriter
+from stages.engine.manifest import Manifest
+from stages.engine.run import run_step
+from stages.engine.step import InputError, Step
+from stages.held_out import HeldOutRule, normalised, text_key
+from stages.outcomes import Document
+from tokenizer.manifest import HeldOut, TokensManifest
+from tokenizer.sample import hash64
+from tokenizer.train import TokenizerSettings, train_tokenizer
+
+CLUSTERS = pa.field("cluster", pa.string())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tokenizer.model"
+    lines = [f"the garden number {i} of the town has {i * 7} trees" for i in range(200)]
+    train_tokenizer(lines, path, TokenizerSettings(vocab_size=320))
+    return path
+
+
+def tokens(folder: Path, model: Path, **settings: object) -> Manifest:
+    step = Step(
+        name="tokens",
+        stage="tokens",
+        output=str(folder / "tokens"),
+        inputs={"input": [str(folder / "c4"), str(folder / "books")], "tokenizer": [str(model)]},
+        settings={"valid_share": 0.4, **settings},
+    )
+    return run_step(step).manifest
+
+
+def write(folder: Path, source: str, rows: list[tuple[str, str, str | None]]) -> None:
+    with PartWriter(str(folder / source), "part-00000-of-00001.parquet", "s", [CLUSTERS]) as out:
+        for name, text, cluster in rows:
+            out.outcome(Document(name, text, source, f"f#{name}", extra={"cluster": cluster}))
+
+
+def splits(folder: Path) -> dict[str, str]:
+    found = {}
+    for shard in TokensManifest.load(folder / "tokens").shards:
+        path = folder / "tokens" / shard.path.replace(".bin", ".docs.parquet")
+        for name in pq.read_table(path)["id"].to_pylist():
+            found[name] = shard.split
+    return found
+
+
+def text(i: int) -> str:
+    return f"The garden number {i}\nof the town has {i * 3} trees"
+
+
+def test_copies_never_straddle_whatever_source_they_came_by(tmp_path: Path, model: Path) -> None:
+    write(tmp_path, "c4", [(f"a{i}", text(i), None) for i in range(60)])
+    write(tmp_path, "books", [(f"b{i}", f"  {text(i).upper()}\n", None) for i in range(60)])
+    done = tokens(tmp_path, model)
+    found = splits(tmp_path)
+    assert [found[f"a{i}"] for i in range(60)] == [found[f"b{i}"] for i in range(60)]
+    assert set(found.values()) == {"train", "valid"}
+    assert "0 documents by the column 'cluster', 120 by their normalised text" in str(
+        done.extra["notes"]
+    )
+    assert TokensManifest.load(tmp_path / "tokens").held_out == HeldOut(
+        by="cluster", share=0.4, seed=0
+    )
+
+
+def test_documents_that_a_column_names_alike_stay_together(tmp_path: Path, model: Path) -> None:
+    write(tmp_path, "c4", [(f"a{i}", text(i), f"c{i // 4}") for i in range(60)])
+    write(tmp_path, "books", [("b", text(0), None)])
+    done = tokens(tmp_path, model)
+    found = splits(tmp_path)
+    groups = [{found[f"a{i}"] for i in range(60) if i // 4 == g} for g in range(15)]
+    assert all(len(g) == 1 for g in groups) and {"train"} in groups and {"valid"} in groups
+    assert "60 documents by the column 'cluster', 1 by" in str(done.extra["notes"])
+
+
+def test_by_text_the_column_says_nothing_and_by_id_neither(tmp_path: Path, model: Path) -> None:
+    write(tmp_path, "c4", [(f"a{i}", text(i // 2), "one") for i in range(60)])
+    write(tmp_path, "books", [(f"b{i}", text(i), "one") for i in range(30)])
+    tokens(tmp_path, model, held_out_by="text")
+    found = splits(tmp_path)
+    assert all(found[f"a{i}"] == found[f"b{i // 2}"] for i in range(60))
+    assert set(found.values()) == {"train", "valid"}
+    tokens(tmp_path, model, held_out_by="id")
+    found = splits(tmp_path)
+    assert any(found[f"a{i}"] != found[f"a{i + 1}"] for i in range(0, 60, 2))
+    bound = int(0.4 * 2**64)
+    assert all((hash64(0, n, "valid") < bound) == (s == "valid") for n, s in found.items())
+    with pytest.raises(InputError, match="held_out_by"):
+        tokens(tmp_path, model, held_out_by="luck")
+
+
+@given(st.text(max_size=40), st.integers(0, 5))
+@settings(max_examples=80, deadline=None)
+def test_what_counts_as_the_same_text(content: str, seed: int) -> None:
+    other = f" {content.upper().lower()}\n\n"
+    rule = HeldOutRule("cluster", seed)
+    if normalised(other) == normalised(content):
+        assert rule.number("x", content) == rule.number("y", other)
+    assert rule.number("x", content, "c") == rule.number("y", content + "z", "c")
+    assert rule.number("x", content) == HeldOutRule("text", seed).number("x", content, "c")
+    assert text_key(content) != text_key(content + "q")
+
+
+def test_the_bound_is_exact() -> None:
+    half = HeldOut(by="id", share=0.5, seed=0)
+    assert half.bound == 1 << 63
+    assert (half.split_of((1 << 63) - 1), half.split_of(1 << 63)) == ("valid", "train")
+    assert HeldOut(by="id", share=0.0, seed=0).split_of(0) == "train"
