@@ -11,19 +11,26 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, BinaryIO, Literal, TypeAlias
+from functools import partial
+from typing import IO, Any, BinaryIO, Literal, TypeAlias
 
 import orjson
 from pydantic import Field, field_validator, model_validator
 
+from stages.decontaminate.fields import text_at
+from stages.decontaminate.rows import (
+    GZIP_ERRORS,
+    JsonRows,
+    Lines,
+    RowError,
+    check_open_quote,
+    resume_at,
+    unpacked,
+)
 from stages.engine.step import Settings
 from stages.outcomes import Bad, Skipped, Tally
 
 Layout = Literal["mmlu", "gsm8k", "jsonl", "csv"]
-
-MAX_LINE = 1 << 20
-"""Bytes of a line; no item of a benchmark is nearly so long. Cells of csv end at Python's own
-limit, 131,072 characters."""
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ANSWERS = frozenset("ABCD0123")
@@ -45,7 +52,8 @@ class Benchmark(Settings):
     )
     fields: tuple[str, ...] = Field(
         (),
-        description="for `jsonl` and `csv`: keys or columns with text, the question first; of a csv"
+        description="for `jsonl` and `csv`: keys or columns with text, the question first; nested"
+        " ones as paths (`question.stem`, `choices.text`, also of a list of objects); of a csv"
         " without a header row the numbers of columns, from 0",
     )
     header: bool = Field(True, description="for `csv`: the first row names the columns")
@@ -108,16 +116,16 @@ Columns: TypeAlias = Sequence[str] | None
 """Names from the header row of a csv; None without one."""
 
 
-class _RowError(ValueError):
-    """A row is no item; the message begins with a fixed word."""
-
-
 def read_items(
-    stream: BinaryIO, path: str, benchmark: Benchmark, tally: Tally
+    stream: BinaryIO | IO[bytes], path: str, benchmark: Benchmark, tally: Tally
 ) -> Iterator[ItemOutcome]:
-    """The items of one file in order; a damaged row is a bad record, and counts as a row."""
-    lines = _Lines(stream)
-    reader = csv.reader(lines) if benchmark.layout in ("mmlu", "csv") else _JsonLines(lines)
+    """The items of one file in order; a damaged row is a bad record, and counts as a row.
+
+    The file may be gzip; offsets of bad records are those in the unpacked file.
+    """
+    lines = Lines(unpacked(stream))
+    is_csv = benchmark.layout in ("mmlu", "csv")
+    reader: Iterator[Any] = csv.reader(lines) if is_csv else JsonRows(lines)
     probes = _PROBES[benchmark.layout]
     columns: list[str] | None = None
     first, row = True, 0
@@ -130,6 +138,9 @@ def read_items(
                 yield Skipped("blank line")
                 continue
             _storable(value)
+            if len(lines.taken) > 1:
+                known = partial(_is_row, benchmark, columns)
+                check_open_quote(lines.taken, known if benchmark.layout == "mmlu" else None)
             is_header = first and _is_header(value, benchmark)
             first = False
             if is_header:
@@ -140,10 +151,16 @@ def read_items(
             item = Item(row, tuple(probes(value, columns, benchmark.fields)))
         except StopIteration:
             return
-        except (_RowError, csv.Error, UnicodeError, orjson.JSONDecodeError) as error:
+        except GZIP_ERRORS as error:
             tally.record()
-            kind = "" if isinstance(error, _RowError) else f"{_kind_of(error)}: "
+            yield Bad(path, lines.start, f"gzip: {error}")
+            return
+        except (RowError, csv.Error, UnicodeError, orjson.JSONDecodeError) as error:
+            tally.record()
+            kind = "" if isinstance(error, RowError) else f"{_kind_of(error)}: "
             yield Bad(path, lines.start, f"{kind}{error}")
+            if is_csv:
+                lines.give_back(resume_at(lines.taken, partial(_is_row, benchmark, columns)))
         else:
             tally.record()
             yield item
@@ -151,62 +168,20 @@ def read_items(
         row += 1
 
 
+def _is_row(benchmark: Benchmark, columns: Columns, row: list[str]) -> bool:
+    """Whether cells can be a row of this benchmark."""
+    if benchmark.layout == "mmlu":
+        return len(row) == _MMLU_COLUMNS and row[-1].strip() in _ANSWERS
+    if columns is not None:
+        return len(row) == len(columns)
+    # Where the header row is damaged nothing says what a row is.
+    return not benchmark.header and len(row) > max(map(int, benchmark.fields))
+
+
 def _kind_of(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return "utf-8"
     return "csv" if isinstance(error, csv.Error) else "json"
-
-
-class _Lines(Iterator[str]):
-    """Decoded lines of a stream; it goes on after a line that is too long.
-
-    `start` is the byte offset of the first line that was read after `begin`.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._next = 0
-        self.begin()
-
-    def begin(self) -> None:
-        self.start = self._next
-
-    def __next__(self) -> str:
-        at = self._next
-        line = self._read()
-        if not line:
-            raise StopIteration
-        if len(line) > MAX_LINE:
-            size = len(line)
-            while line and not line.endswith(b"\n"):
-                line = self._read()
-                size += len(line)
-            raise _RowError(f"line: {size:,} bytes, {MAX_LINE:,} are the limit")
-        if at == 0:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        # Told apart below, where the whole row is known.
-        return line.decode("utf-8", "surrogateescape")
-
-    def _read(self) -> bytes:
-        line = self._stream.readline(MAX_LINE + 1)
-        self._next += len(line)
-        return line
-
-
-class _JsonLines(Iterator[Any]):
-    """JSON objects; `[]` for a blank line."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-
-    def __next__(self) -> Any:
-        line = next(self._lines).strip()
-        if not line:
-            return []
-        value = orjson.loads(line.encode())
-        if not isinstance(value, dict):
-            raise _RowError(f"json: a {type(value).__name__} where an object was expected")
-        return value
 
 
 def _storable(value: Any) -> None:
@@ -224,10 +199,10 @@ def _is_header(value: Any, benchmark: Benchmark) -> bool:
 
 def _mmlu(row: Sequence[str], columns: Columns, fields: Sequence[str]) -> Iterator[Probe]:
     if len(row) != _MMLU_COLUMNS:
-        raise _RowError(f"columns: {len(row)} where {_MMLU_COLUMNS} were expected")
+        raise RowError(f"columns: {len(row)} where {_MMLU_COLUMNS} were expected")
     question, *choices, answer = row
     if answer.strip() not in _ANSWERS:
-        raise _RowError(f"answer: {answer[:40]!r} where a letter or a number was expected")
+        raise RowError(f"answer: {answer[:40]!r} where a letter or a number was expected")
     return _question(question, choices)
 
 
@@ -239,9 +214,9 @@ def _question(question: str, choices: Sequence[str]) -> Iterator[Probe]:
 
 
 def _gsm8k(row: Any, columns: Columns, fields: Sequence[str]) -> Iterator[Probe]:
-    question, answer = (_text(row, name) for name in ("question", "answer"))
+    question, answer = (text_at(row, name) for name in ("question", "answer"))
     if isinstance(question, list) or isinstance(answer, list):
-        raise _RowError("field: a list where a text was expected")
+        raise RowError("field: a list where a text was expected")
     yield Probe("question", question)
     # The calculator's notes stand in no copy that people wrote.
     yield Probe("answer", _CALCULATION.sub("", answer))
@@ -250,12 +225,12 @@ def _gsm8k(row: Any, columns: Columns, fields: Sequence[str]) -> Iterator[Probe]
 def _csv(row: Sequence[str], columns: Columns, fields: Sequence[str]) -> Iterator[Probe]:
     names = columns if columns is not None else [str(i) for i in range(len(row))]
     if len(row) != len(names):
-        raise _RowError(f"columns: {len(row)} where {len(names)} were expected")
+        raise RowError(f"columns: {len(row)} where {len(names)} were expected")
     return _fields(dict(zip(names, row, strict=True)), columns, fields)
 
 
 def _fields(row: Any, columns: Columns, fields: Sequence[str]) -> Iterator[Probe]:
-    values = {name: _text(row, name) for name in fields}
+    values = {name: text_at(row, name) for name in fields}
     texts = {k: "\n".join(v) if isinstance(v, list) else v for k, v in values.items()}
     for name, text in texts.items():
         yield Probe(name, text)
@@ -264,19 +239,6 @@ def _fields(row: Any, columns: Columns, fields: Sequence[str]) -> Iterator[Probe
     choices = [v for v in values.values() if isinstance(v, list)]
     if choices and not isinstance(values[fields[0]], list):
         yield Probe("lettered", list(_question(texts[fields[0]], choices[0]))[1].text)
-
-
-def _text(row: Any, name: str) -> str | list[str]:
-    if name not in row:
-        raise _RowError(f"field: there is no {name!r}")
-    value = row[name]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(v, str) for v in value)
-    ):
-        return value
-    raise _RowError(f"field: {name!r} is no text")
 
 
 _PROBES: dict[Layout, Callable[[Any, Columns, Sequence[str]], Iterator[Probe]]] = {

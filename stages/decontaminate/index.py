@@ -90,6 +90,8 @@ class Index:
 
     def __init__(self, folder: str) -> None:
         about = files.read_json(files.join(folder, ABOUT))
+        if not isinstance(about, dict) or "format" not in about:
+            raise ValueError(f"{folder}: {ABOUT} is not that of a decontamination_index")
         if about.get("format") != FORMAT:
             raise ValueError(f"{folder}: index format {about.get('format')}, not {FORMAT}")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from stages.decontaminate.benchmarks import Benchmark, Item, read_items
 from stages.decontaminate.grams import GramHasher
 from stages.decontaminate.index import ITEMS, write_index
 from stages.decontaminate.merge import HASHED, merge
+from stages.decontaminate.trial import fault
 from stages.decontaminate.words import NormalForm, Punctuation, words
 from stages.documents import PartWriter, TableFile
 from stages.engine import files
@@ -93,6 +94,7 @@ class DecontaminationIndex(ShuffleStage[IndexSettings]):
         """Units of one benchmark each, in the order of their names."""
         units: list[WorkUnit] = []
         for name, paths in sorted(self._files().items()):
+            self._try(name, paths)
             base = posixpath.commonpath([posixpath.dirname(p) for p in paths])
             found = raw_units(
                 paths,
@@ -101,6 +103,14 @@ class DecontaminationIndex(ShuffleStage[IndexSettings]):
             )
             units += [replace(u, extra={"benchmark": name, "base": base}) for u in found]
         return [replace(u, index=i, of=len(units)) for i, u in enumerate(units)]
+
+    def _try(self, name: str, paths: Sequence[str]) -> None:
+        """Raises InputError where files of a benchmark are of no use."""
+        benchmark = self.settings.benchmarks[name]
+        prober = _Prober(self.settings, benchmark)
+        found = fault(paths, benchmark, lambda item: "kind" in prober(item)[0])
+        if found is not None:
+            raise InputError(f"{self.step.name}: benchmark {name}: {found}")
 
     def _files(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {name: [] for name in self.settings.benchmarks}
@@ -135,7 +145,7 @@ class DecontaminationIndex(ShuffleStage[IndexSettings]):
                 record.inputs.append(input_row(piece.path, whole=True))
                 name = _name(piece.path, unit.extra["base"])
                 with files.open_read(piece.path) as stream:
-                    for outcome in read_items(stream, piece.path, benchmark, tally):  # type: ignore[arg-type]
+                    for outcome in read_items(stream, piece.path, benchmark, tally):
                         if not isinstance(outcome, Item):
                             out.outcome(outcome)
                             continue
@@ -177,13 +187,15 @@ class DecontaminationIndex(ShuffleStage[IndexSettings]):
                 else:
                     out.counts.documents_out += 1
         if not merged.testable.any():
-            raise RuntimeError(f"{self.step.name}: none of {len(rows)} items is testable")
-        names = ("items", "testable", "too_short", "common")
+            # Nothing to write an index of; `finish` says so.
+            record.counts, record.files = out.counts, out.files
+            record.extra = {"benchmarks": _by_benchmark(totals)}
+            return record
         about = {
             "punctuation": self.settings.punctuation,
             "head_words": self.settings.min_tokens,
             **_lengths(merged.probes),
-            "benchmarks": {b: {n: totals[b][n] for n in names} for b in totals},
+            "benchmarks": _by_benchmark(totals),
         }
         items = pa.Table.from_pylist(rows, schema=ITEMS)
         written = write_index(
@@ -199,6 +211,13 @@ class DecontaminationIndex(ShuffleStage[IndexSettings]):
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         (merged,) = [r for r in records if r.extra]
+        for name, n in merged.extra["benchmarks"].items():
+            if not n["testable"]:
+                raise InputError(
+                    f"{self.step.name}: benchmark {name}: no item of {n['items']:,} can be"
+                    f" looked for: {n['too_short']:,} are too short (`min_tokens`),"
+                    f" {n['common']:,} have only n-grams of more than `max_items_per_ngram` items"
+                )
         notes = [
             f"{name}: {n['testable']:,} of {n['items']:,} items can be looked for"
             for name, n in merged.extra["benchmarks"].items()
@@ -208,6 +227,11 @@ class DecontaminationIndex(ShuffleStage[IndexSettings]):
             f" {self.settings.max_items_per_ngram} items do not count"
         )
         return [f for r in records for f in r.files], {**merged.extra, "notes": notes}
+
+
+def _by_benchmark(totals: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    names = ("items", "testable", "too_short", "common")
+    return {b: {n: known[n] for n in names} for b, known in totals.items()}
 
 
 def _lengths(probes: pa.Table) -> dict[str, list[int]]:
@@ -227,6 +251,7 @@ def _table(path: str) -> pa.Table:
 
 def _name(path: str, base: str) -> str:
     """A file's name in its benchmark: below the folder that all have in common, without ending."""
+    path = path.removesuffix(".gz")
     return posixpath.splitext(posixpath.relpath(path, base))[0]
 
 

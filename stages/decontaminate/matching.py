@@ -1,19 +1,21 @@
 """Where documents have n-grams of the index: vectorised over batches of texts.
 
 Texts are put in normal form, joined to blocks of some hundred kilobytes, and all n-grams of a block
-are looked up at once. Characters of the text behind a match are worked out for matches alone.
+are looked up at once. A text with markup is searched a second time without it. Characters of the
+text behind a match are worked out for matches alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.decontaminate.grams import GramHasher
 from stages.decontaminate.index import Index
+from stages.decontaminate.markup import Unmarked, unmarked
 from stages.decontaminate.words import NormalForm, Words, words
 
 I64 = npt.NDArray[np.int64]
@@ -50,6 +52,23 @@ def joined(parts: Sequence[Matches]) -> Matches:
     return Matches(*(np.concatenate(c) for c in zip(*(p.columns() for p in parts), strict=True)))
 
 
+def _forms(texts: Sequence[str]) -> Iterator[tuple[int, str | Unmarked]]:
+    """Each text with its number, and once more without its markup if it has any."""
+    for number, text in enumerate(texts):
+        yield number, text
+        if (other := unmarked(text)) is not None:
+            yield number, other
+
+
+def _distinct(found: Matches) -> Matches:
+    """By document, then by place; what both forms of a text have is there once."""
+    order = np.lexsort((found.gram, found.end, found.start, found.document))
+    ordered = Matches(*(column[order] for column in found.columns()))
+    another = np.ones(len(ordered), np.bool_)
+    another[1:] = np.any([c[1:] != c[:-1] for c in ordered.columns()], axis=0)
+    return ordered.where(another)
+
+
 @dataclass(slots=True)
 class _Block:
     """Texts in normal form that are looked through together."""
@@ -57,6 +76,7 @@ class _Block:
     documents: list[int]
     texts: list[str]
     normal: list[bytes]
+    unmarked: list[Unmarked | None]
     size: int = 0
 
 
@@ -70,26 +90,29 @@ class Matcher:
         self._hasher = GramHasher()
 
     def matches(self, texts: Sequence[str]) -> Matches:
-        """All matches in all texts, by document, then by place."""
+        """All matches in all texts, with and without their markup, by document, then by place."""
         parts: list[Matches] = []
-        block = _Block([], [], [])
-        for number, text in enumerate(texts):
+        block = _Block([], [], [], [])
+        for number, form in _forms(texts):
+            text = form if isinstance(form, str) else form.text
+            other = None if isinstance(form, str) else form
             if len(text) > self._stretch:
-                parts += self._long(number, text)
+                found = joined(list(self._long(number, text)))
+                ends = found.end if other is None else other.outwards(found.end)
+                parts.append(replace(found, end=ends))
                 continue
             normal = self._form(text)
             block.documents.append(number)
             block.texts.append(text)
             block.normal.append(normal)
+            block.unmarked.append(other)
             block.size += len(normal)
             if block.size >= _BLOCK_BYTES:
                 parts.append(self._block(block))
-                block = _Block([], [], [])
+                block = _Block([], [], [], [])
         if block.normal:
             parts.append(self._block(block))
-        found = joined(parts)
-        order = np.lexsort((found.gram, found.end, found.start, found.document))
-        return Matches(*(column[order] for column in found.columns()))
+        return _distinct(joined(parts))
 
     def _block(self, block: _Block) -> Matches:
         return self._look_up(words(b"\n".join(block.normal)), block)
@@ -108,7 +131,7 @@ class Matcher:
                 again = max(1, len(found.hashes) - longest)
                 following = start + int(self._form.origins(stretch, found.starts[[again]])[0])
                 found = Words(found.hashes[:-1], found.starts[:-1], found.ends[:-1])
-            block = _Block([number], [stretch], [normal])
+            block = _Block([number], [stretch], [normal], [None])
             matches = self._look_up(found, block)
             yield Matches(
                 matches.document, matches.gram, matches.start + start, matches.end + start
@@ -150,4 +173,6 @@ class Matcher:
             places = np.concatenate([starts[mine], ends[mine] - 1]) - begins[i]
             characters = self._form.origins(block.texts[i], places)
             start[mine], end[mine] = characters[: len(mine)], characters[len(mine) :] + 1
+            if (other := block.unmarked[i]) is not None:
+                end[mine] = other.outwards(end[mine])
         return Matches(np.array(block.documents, np.int64)[which], gram, start, end)

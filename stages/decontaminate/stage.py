@@ -27,10 +27,10 @@ from stages.documents import (
     text_bytes,
     with_columns,
 )
-from stages.engine import files
+from stages.engine import files, manifest
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
-from stages.engine.step import InputError, Port, Record, Settings, ShuffleStage
+from stages.engine.step import STATE, InputError, Port, Record, Settings, ShuffleStage
 from stages.engine.units import WorkUnit
 from stages.outcomes import Reject
 
@@ -85,6 +85,7 @@ class Decontaminate(ShuffleStage[DecontaminateSettings]):
     """
 
     name = "decontaminate"
+    version: ClassVar[int] = 2  # 2: texts with markup are searched without it, too
     summary = "find items of evaluation sets in documents; mark, remove or cut"
     Settings = DecontaminateSettings
     ports: ClassVar[dict[str, Port]] = {
@@ -101,11 +102,24 @@ class Decontaminate(ShuffleStage[DecontaminateSettings]):
         where = self.step.inputs["index"]
         if len(where) != 1:
             raise InputError(f"{self.step.name}: one index, please")
-        if files.exists(files.join(where[0], ABOUT)):
+        if not files.exists(files.join(where[0], ABOUT)):
+            self._check_to_come(where[0])
+        else:
             try:
                 self._matcher()
             except ValueError as error:
                 raise InputError(f"{self.step.name}: {error}") from error
+
+    def _check_to_come(self, where: str) -> None:
+        """A folder without an index may be one that an earlier step of a plan will fill."""
+        if not files.exists(where):
+            return
+        found = manifest.load(where) if files.is_dir(where) else None
+        if found is not None:
+            raise InputError(f"{self.step.name}: {where} is a step of {found.stage}, no index")
+        half_done = files.exists(files.join(where, STATE))
+        if not files.is_dir(where) or (files.names(where) and not half_done):
+            raise InputError(f"{self.step.name}: {where} is no decontamination_index: no {ABOUT}")
 
     def _matcher(self) -> Matcher:
         (where,) = self.step.inputs["index"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import character_map
+from stages import ccnet_text, character_map
 from stages.ccnet_text import (
     batch_line_hashes,
     line_hash,
@@ -176,3 +176,61 @@ SMALL_MAP = CharacterMap(
     contextual="Σ",
     prepare=lambda text: text.replace("Σ", "[b]"),
 )
+
+
+# -- compiled and plain ---------------------------------------------------------------------------
+
+needs_compiled = pytest.mark.skipif(
+    ccnet_text.hash_texts is None, reason="stages._line_hashes was not built (no C compiler)"
+)
+
+
+def both_ways(texts: list[str]) -> list[list[int]]:
+    """Hashes by the compiled code and by numpy."""
+    compiled, _ = batch_line_hashes(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ccnet_text, "hash_texts", None)
+        plain, _ = batch_line_hashes(texts)
+    return [compiled.tolist(), plain.tolist()]
+
+
+@needs_compiled
+@settings(max_examples=150, deadline=None)
+@given(st.lists(awkward_text, max_size=4))
+def test_compiled_hashes_are_the_plain_ones(texts: list[str]) -> None:
+    compiled, plain = both_ways(texts)
+    assert compiled == plain
+    assert compiled == [line_hash(line) for text in texts for line in text.split("\n")]
+
+
+@needs_compiled
+def test_compiled_sha1_is_right_at_every_length_of_its_blocks() -> None:
+    lines = ["x" * n for n in range(200)] + ["é" * n for n in range(100)] + ["x" * 100_000]
+    compiled, plain = both_ways(["\n".join(lines)])
+    assert compiled == plain == [line_hash(line) for line in lines]
+
+
+@needs_compiled
+def test_compiled_code_meets_every_character() -> None:
+    text = "\n".join(f"a{chr(code)}b" for code in range(sys.maxunicode + 1))
+    compiled, plain = both_ways([text])
+    # One line more: one of the characters is the newline.
+    assert len(compiled) == sys.maxunicode + 2
+    assert compiled == plain
+
+
+@needs_compiled
+def test_compiled_code_refuses_what_is_no_table_and_no_text() -> None:
+    from stages._line_hashes import hash_texts
+
+    table, bounds, pool = ccnet_text._line_map("cc_net").arrays()
+    with pytest.raises(ValueError, match="no sound table"):
+        hash_texts(["a"], table[:-1].copy(), bounds, pool, line_hash)
+    wrong = table.copy()
+    wrong[97] = 0x110001 + len(bounds) - 1
+    with pytest.raises(ValueError, match="no sound table"):
+        hash_texts(["a"], wrong, bounds, pool, line_hash)
+    with pytest.raises(TypeError, match="strings"):
+        hash_texts([b"a"], table, bounds, pool, line_hash)  # type: ignore[list-item]
+    with pytest.raises(ZeroDivisionError):
+        hash_texts(["aΣ"], table, bounds, pool, lambda line: 1 // 0)

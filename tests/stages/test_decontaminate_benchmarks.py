@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from stages.decontaminate.benchmarks import MAX_LINE, Benchmark, Item, read_items
+from stages.decontaminate.benchmarks import Benchmark, Item, read_items
+from stages.decontaminate.rows import MAX_LINE
 from stages.outcomes import Bad, Skipped, Tally
 from tests.data_paths import SHARED_DATA, needs_shared_data
 
@@ -166,3 +169,89 @@ def test_real_benchmarks_have_no_bad_row() -> None:
             found += read(path.read_bytes(), benchmark)
         assert not [f for f in found if isinstance(f, Bad)]
         assert sum(isinstance(f, Item) for f in found) == items
+
+
+# -- rows, fields and files ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("following", [b'"What then?",a,b,c,d,B\n', b'"What, then?",a,b,c,d,B\n'])
+def test_an_open_quote_makes_one_row_bad_and_shifts_no_number(following: bytes) -> None:
+    bad, second, third = read(b'"Open?,a,b,c,d,A\n' + following + GOOD, MMLU)
+    assert isinstance(bad, Bad) and bad.error.startswith("quote: ") and bad.offset == 0
+    assert (second.row, third.row) == (1, 2)
+    assert texts(second)["question"].startswith("What")
+
+
+def test_open_quotes_in_two_rows_that_follow_each_other() -> None:
+    data = b'"Open?,a,b,c,d,A\n' * 2 + GOOD
+    first, second, third = read(data, MMLU)
+    assert isinstance(first, Bad) and isinstance(second, Bad)
+    assert (first.offset, second.offset, third.row) == (0, 17, 2)
+
+
+def test_an_open_quote_in_a_csv_of_two_columns() -> None:
+    notes = Benchmark(layout="csv", fields=("text",))
+    good = b'2,"said ""so""\nand, so, on"\n3,"x, y"\n'
+    _, bad, second, third = read(b'id,text\n1,"open\n' + good, notes)
+    assert isinstance(bad, Bad)
+    assert texts(third)["text"] == "x, y" and third.row == 2
+    assert isinstance(second, Item | Bad)
+
+
+def test_a_question_of_several_lines_is_whole() -> None:
+    data = b'"First line,\nthen ""this"", and\n\nthat?",a,"b, c",c,d,A\n' + GOOD
+    item, following = read(data, MMLU)
+    assert texts(item)["question"] == 'First line,\nthen "this", and\n\nthat?'
+    assert following.row == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "row", "expected"),
+    [
+        (("question.stem", "question.choices.text"),
+         b'{"question": {"stem": "Q?", "choices": [{"text": "x"}, {"text": "y"}]}}', "x\ny"),
+        (("q", "choices.text"), b'{"q": "Q?", "choices": {"text": ["x", "y"]}}', "x\ny"),
+        (("q", "a.b"), b'{"q": "Q?", "a.b": "flat", "a": {"b": "nested"}}', "flat"),
+        (("q", "n.values"), b'{"q": "Q?", "n": {"values": [1, 2.5]}}', "1\n2.5"),
+    ],
+)  # fmt: skip
+def test_nested_fields(fields: tuple[str, ...], row: bytes, expected: str) -> None:
+    (item,) = read(row + b"\n", Benchmark(layout="jsonl", fields=fields))
+    assert texts(item)[fields[0]] == "Q?" and texts(item)[fields[1]] == expected
+    if "\n" in expected:
+        first, second = expected.split("\n")
+        assert texts(item)["lettered"] == f"Q?\nA. {first}\nB. {second}"
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("questoin", "field: there is no 'questoin'; there is 'question', 'id'"),
+        ("question.stam", "field: there is no 'question.stam'; there is 'stem'"),
+        ("id.x", "field: there is no 'id.x'"),
+        ("question", "field: 'question' is no text"),
+    ],
+)
+def test_a_lacking_field_says_what_there_is(path: str, error: str) -> None:
+    row = b'{"question": {"stem": "Q?"}, "id": null}\n'
+    (bad,) = read(row, Benchmark(layout="jsonl", fields=(path,)))
+    assert bad.error == error
+
+
+def test_names_of_fields_are_made_printable_and_cut() -> None:
+    row = b'{"\\u001b[31m' + b"k" * 100_000 + b'": 1}\n'
+    (bad,) = read(row, Benchmark(layout="jsonl", fields=("q",)))
+    assert bad.error.isprintable() and len(bad.error) < 120
+
+
+def test_gzip_is_told_by_its_first_bytes() -> None:
+    (item,) = read(gzip.compress(GOOD), MMLU)
+    assert texts(item)["question"] == "Sound?"
+
+
+def test_gzip_that_ends_early_is_a_bad_record_behind_the_rows_before_it() -> None:
+    rng = Random(3)
+    data = b"".join(b"Sound %d?,a,b,c,d,A\n" % rng.getrandbits(200) for _ in range(2000))
+    *items, bad = read(gzip.compress(data)[:-5000], MMLU)
+    assert isinstance(bad, Bad) and bad.error.startswith("gzip: ")
+    assert items and all(isinstance(i, Item) for i in items)

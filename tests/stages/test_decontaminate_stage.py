@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from stages.decontaminate import report as reports
 from stages.decontaminate.hits import hits
 from stages.decontaminate.index import Index
+from stages.decontaminate.markup import unmarked
 from stages.decontaminate.matching import Matcher
 from stages.engine import manifest
 from stages.engine.execute import Executor
@@ -167,6 +169,61 @@ def test_benchmarks_and_files_must_fit(
         make_index(folder, "refused", benchmarks=benchmarks)
 
 
+def raw(root: Path, name: str, content: bytes) -> Path:
+    path = root / "raw" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return root
+
+
+GOOD_LINE = json.dumps({"question": BAKER, "answer": "It is so."}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "given", "message"),
+    [
+        ("b.jsonl", GOOD_LINE, {"layout": "jsonl", "fields": ["questoin"]},
+         "benchmark b: .*there is no 'questoin'; there is 'question', 'answer'"),
+        ("b.csv", f'id,text\n1,"{BAKER}"\n'.encode(), {"layout": "csv", "fields": ["txt"]},
+         "there is no 'txt'; there is 'id', 'text'"),
+        ("b.jsonl", b'{"q": "x"}\n', {"layout": "gsm8k"}, "there is no 'question'"),
+        ("b.jsonl", b"", {"layout": "gsm8k"}, "benchmark b: there is no item in .*b.jsonl"),
+        ("b.csv", b"one,two\n", {"layout": "mmlu"}, "1 rows like .*columns: 2 where 6"),
+        ("b.csv", b"Why?,,,,,A\n", {"layout": "mmlu"}, "1 are too short"),
+    ],
+)  # fmt: skip
+def test_a_benchmark_without_items_is_not_switched_off_in_silence(
+    tmp_path: Path, name: str, content: bytes, given: dict[str, Any], message: str
+) -> None:
+    """Others are good: the run must stop all the same, before it writes anything."""
+    raw(raw(tmp_path, f"b/{name}", content), "gsm8k/test.jsonl", GOOD_LINE)
+    benchmarks = {"b": given, "gsm8k": {"layout": "gsm8k"}}
+    with pytest.raises(InputError, match=message) as error:
+        make_index(tmp_path, "index", benchmarks=benchmarks)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_benchmark_of_phrases_alone_is_refused(tmp_path: Path) -> None:
+    raw(tmp_path, "gsm8k/test.jsonl", GOOD_LINE * 2)
+    benchmarks = {"gsm8k": {"layout": "gsm8k"}}
+    with pytest.raises(InputError, match="2 have only n-grams of more than"):
+        make_index(tmp_path, "index", benchmarks=benchmarks, max_items_per_ngram=1)
+
+
+def test_a_row_without_an_optional_field_first_is_no_misspelt_field(tmp_path: Path) -> None:
+    raw(tmp_path, "b/b.jsonl", b'{"id": 1}\n' * 50 + GOOD_LINE)
+    benchmarks = {"b": {"layout": "jsonl", "fields": ["question"]}}
+    assert make_index(tmp_path, "index", benchmarks=benchmarks).counts.bad == 50
+
+
+def test_items_of_a_gzip_file_have_its_name(tmp_path: Path) -> None:
+    raw(tmp_path, "gsm8k/test.jsonl.gz", gzip.compress(GOOD_LINE))
+    make_index(tmp_path, "index", benchmarks={"gsm8k": {"layout": "gsm8k"}})
+    matcher = Matcher(Index(str(tmp_path / "index")))
+    assert found(matcher, BAKER) == {0: [("gsm8k:test#0", 1.0)]}
+
+
 # -- finding --------------------------------------------------------------------------------------
 
 _WRAPPED = (
@@ -195,6 +252,52 @@ DISGUISES = {
 def test_an_item_is_found_in_every_disguise(matcher: Matcher, disguise: str) -> None:
     text = f"Before it. {DISGUISES[disguise]} Behind it."
     assert found(matcher, text) == {0: [("mmlu:coast_test#0", 1.0)]}
+
+
+def _every(text: str, n: int, form: str) -> str:
+    words = text.split(" ")
+    return " ".join(form.format(w) if i % n == 1 else w for i, w in enumerate(words))
+
+
+MARKUP = {
+    "JSON escapes": LIGHTHOUSE.replace(" stands", "\\nStands").replace(" the ", "\\nthe\\t"),
+    "JSON escapes alone": LIGHTHOUSE.replace(" ", "\\n"),
+    "JSON of LaTeX": LIGHTHOUSE.replace("forty", "\\\\emph{forty}").replace("; ", ";\\r\\n"),
+    "Unicode escapes": LIGHTHOUSE.replace("keeper", "\\u006beeper").replace(
+        " a ", "\\u00a0a\\u00a0"
+    ),
+    "tags": LIGHTHOUSE.replace(" ", "<br>"),
+    "tags around words": _every(LIGHTHOUSE, 3, '<b class="x">{}</b>'),
+    "blanks as entities": LIGHTHOUSE.replace(" ", "&nbsp;"),
+    "quotes as entities": _every(LIGHTHOUSE, 6, "&quot;{}&quot;"),
+    "escaped twice": _every(LIGHTHOUSE, 6, "&amp;ldquo;{}&amp;amp;#8221;"),
+    "letters as entities": LIGHTHOUSE.replace("a", "&#97;").replace("k", "&#x6B;"),
+    "accents as entities": LIGHTHOUSE.replace("e", "&eacute;"),
+}
+
+
+@pytest.mark.parametrize("form", MARKUP)
+def test_an_item_is_found_in_markup_at_its_exact_place(matcher: Matcher, form: str) -> None:
+    for before in ("Before it. ", "&lt;&eacute;<i>\u00e9</i> \\n", "word " * 300_000):
+        text = f"{before}{MARKUP[form]} Behind it."
+        ((_, (hit,)),) = hits(matcher.matches([text]), matcher.index)
+        assert hit.coverage == 1.0
+        assert text[hit.start : hit.end] == MARKUP[form].rstrip("?")
+
+
+def test_a_copy_partly_in_markup_is_one_hit(matcher: Matcher) -> None:
+    """What stands in both forms of the text counts once."""
+    text = f"{LIGHTHOUSE} <b>And</b> again: {LIGHTHOUSE}"
+    ((_, (hit,)),) = hits(matcher.matches([text]), matcher.index)
+    assert (hit.found, hit.ngrams) == (10, 10) and len(hit.matches) == 20
+
+
+def test_latex_is_not_taken_for_escapes(matcher: Matcher) -> None:
+    text = LIGHTHOUSE.replace("flat coast", r"\textbf{flat} coast $\nu\tau\rho$ ").replace(
+        "$ ", "$"
+    )
+    assert unmarked(text) is None
+    assert unmarked("a < b & c > d; x \\nabla y") is None
 
 
 def test_choices_and_solutions_are_found_without_their_question(matcher: Matcher) -> None:
@@ -326,6 +429,42 @@ def test_hits_name_document_and_place(tmp_path: Path, folder: Path) -> None:
     assert text[first["start"] : first["end"]] == first["snippet"]
 
 
+@pytest.mark.parametrize("action", ["flag", "remove", "cut"])
+def test_items_in_markup_are_treated_like_others(tmp_path: Path, folder: Path, action: str) -> None:
+    copy = LIGHTHOUSE.replace(" ", "&nbsp;")
+    text = f"{AROUND[0]}\n{copy}\n{AROUND[1]}"
+    write_parts(tmp_path / "in", [[{"id": "z", "text": text, "source": "c4"}]])
+    inputs = {"input": [str(tmp_path / "in")], "index": [str(folder / "index")]}
+    given = {"action": action, "window": 20, "min_piece": 30, "min_coverage": 1.0}
+    run_step(Step("d", "decontaminate", str(tmp_path / "out"), inputs, given))
+    rows = read_rows(tmp_path / "out")
+    if action == "flag":
+        assert rows[0]["text"] == text and "coast_test#0" in rows[0]["contamination"]
+    elif action == "remove":
+        assert rows == []
+    else:
+        first, last = rows[0]["text"].split("\n\n")
+        assert AROUND[0].startswith(first) and AROUND[1].endswith(last)
+    (hit,) = read_rows(tmp_path / "out", "hits")
+    assert text[hit["start"] : hit["end"]] == copy.rstrip("?")
+
+
+@pytest.mark.parametrize("content", ["step", "file", "other files"])
+def test_a_folder_that_is_no_index_is_refused(tmp_path: Path, folder: Path, content: str) -> None:
+    where = tmp_path / "no"
+    if content == "step":
+        decontaminate(tmp_path, folder, "no")
+    elif content == "file":
+        where.write_text("x")
+    else:
+        where.mkdir()
+        (where / "notes.txt").write_text("x")
+    write_parts(tmp_path / "in2", [DOCUMENTS])
+    inputs = {"input": [str(tmp_path / "in2")], "index": [str(where)]}
+    with pytest.raises(InputError, match=r"no index|no decontamination_index"):
+        run_step(Step("d", "decontaminate", str(tmp_path / "out2"), inputs))
+
+
 def test_remove_says_which_item(tmp_path: Path, folder: Path) -> None:
     done = decontaminate(tmp_path, folder, action="remove", min_coverage=0.5)
     assert [row["id"] for row in read_rows(tmp_path / "out")] == ["clean", "part"]
@@ -408,11 +547,55 @@ def test_the_report_as_a_command(
     tmp_path: Path, folder: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     decontaminate(tmp_path, folder)
-    reports.command([str(tmp_path / "out")], json=True)
+    assert reports.main([str(tmp_path / "out"), "--json"]) == 0
     shown = orjson.loads(capsysbinary.readouterr().out)
     assert [(b["benchmark"], b["contaminated"]) for b in shown] == [("gsm8k", 1), ("mmlu", 1)]
-    reports.command([str(tmp_path / "out")])
+    assert reports.main([str(tmp_path / "out")]) == 0
     assert b"mmlu:coast_test#0  100% of it, 3 documents" in capsysbinary.readouterr().out
+
+
+def test_the_report_lists_as_many_documents_as_asked_for(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [{"id": f"d{i}", "text": LIGHTHOUSE, "source": "c4"} for i in range(90)]
+    write_parts(tmp_path / "in", [many])
+    inputs = {"input": [str(tmp_path / "in")], "index": [str(folder / "index")]}
+    run_step(Step("d", "decontaminate", str(tmp_path / "out"), inputs))
+
+    def listed(*options: str) -> int:
+        assert reports.main([str(tmp_path / "out"), *options]) == 0
+        return capsys.readouterr().out.count("\n    d")
+
+    assert (listed(), listed("--documents", "5"), listed("--documents", "all")) == (3, 5, 90)
+    assert listed("--worst", "0") == 0
+    (_, mmlu) = reports.report([str(tmp_path / "out")], examples=None, worst=None)
+    assert len(mmlu.worst[0].examples) == 90
+    assert reports.main([str(tmp_path / "out"), "--json"]) == 0
+    assert capsys.readouterr().out.count('"document"') == 90
+
+
+def test_the_report_shows_no_raw_name(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "http://a.example/\x1b[31m\u202egnp.exe" + "x" * (1 << 20)
+    write_parts(tmp_path / "in", [[{"id": "z", "text": LIGHTHOUSE, "url": url, "source": "c4"}]])
+    inputs = {"input": [str(tmp_path / "in")], "index": [str(folder / "index")]}
+    run_step(Step("d", "decontaminate", str(tmp_path / "out"), inputs))
+    assert reports.main([str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\u202e" not in out
+    assert "http://a.example/" in out and max(map(len, out.split("\n"))) < 500
+
+
+@pytest.mark.parametrize(
+    "options", [["--min-coverage", "3"], ["--worst", "x"], ["--documents", "-1"], ["--nonsense"]]
+)
+def test_a_wrong_option_of_the_report_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert reports.main([str(tmp_path), *options]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.count("\n") == 1 and shown.err.startswith("error: ")
 
 
 def test_a_folder_that_is_no_such_step_is_refused(folder: Path) -> None:

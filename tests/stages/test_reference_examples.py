@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.reference.evaluate import leaks, length_leak_before
+from stages.reference.evaluate import leaks, length_leak_before, untrained
 from stages.reference.examples import (
     Pages,
     capped,
@@ -30,11 +30,16 @@ def pages(n: int, **given: Any) -> Pages:
         "content": np.arange(n, dtype=np.uint64),
         "chars": np.full(n, 1000),
         "domain": np.arange(n),
+        "host": np.arange(n),
         "tool": np.zeros(n, np.int64),
         "language": np.zeros(n, np.int64),
         "split": np.zeros(n, np.int64),
     }
     return Pages(**{name: np.asarray(given.get(name, value)) for name, value in columns.items()})
+
+
+def names(n: int) -> list[str]:
+    return [f"host{i}.example" for i in range(n)]
 
 
 def test_references_are_deduplicated_which_redpajama_meant_to_do() -> None:
@@ -108,7 +113,7 @@ def test_length_tells_the_class_where_only_references_must_be_long_and_not_after
     before = length_leak_before(some)
     assert before is not None and before["auc"] > 0.55
     choice = choose(some, 300, 100, 1)
-    after = leaks(some.take(choice.rows))["length_only"]
+    after = leaks(some.take(choice.rows), names(n))["length_only"]
     assert abs(after["auc"] - 0.5) < 0.05
 
 
@@ -125,11 +130,39 @@ def test_the_domain_alone_tells_nothing_of_unseen_ones_and_much_if_pages_are_dea
     # Each domain is all references or all random: RedPajama's model could learn just that.
     domain = np.repeat(np.arange(100), 10)
     some = pages(1000, domain=domain, reference=domain % 2 == 0, split=np.where(domain < 70, 0, 2))
-    found = leaks(some)
+    found = leaks(some, names(1000))
     assert found["domain_only"]["auc"] == 0.5
     assert found["domain_only_by_page"]["auc"] == 1.0
     seen = domain_scores(some.take(np.arange(10)), some.take(np.arange(990, 1000)))
     assert set(seen.tolist()) == {0.5}
+
+
+def test_the_name_of_an_unseen_host_tells_the_class_where_names_have_a_pattern() -> None:
+    host = np.repeat(np.arange(200), 5)
+    telling = [f"{('annals', 'deals')[i % 2]}{i}.example" for i in range(200)]
+    rng = np.random.default_rng(3)
+    neutral = ["".join(rng.choice(list("abcdefgh"), 9)) + ".example" for _ in range(200)]
+    some = pages(
+        1000, domain=host, host=host, reference=host % 2 == 0, split=np.where(host < 140, 0, 2)
+    )
+    found = leaks(some, telling)["domain_name_only"]
+    assert found["auc"] == 1.0 and found["accuracy"] == 1.0
+    found = leaks(some, neutral)["domain_name_only"]
+    # The error is that of sixty hosts, not of three hundred pages.
+    assert abs(found["auc"] - 0.5) < 3 * found["auc_standard_error"]
+    assert 0.06 < found["auc_standard_error"] < 0.09
+    by_length = leaks(some, neutral)["length_only"]
+    assert by_length["auc"] == 0.5 and 0.02 < by_length["auc_standard_error"] < 0.05
+
+
+def test_a_model_is_as_good_as_none_where_scores_or_classes_hardly_differ() -> None:
+    spread = np.linspace(0.1, 0.9, 200)
+    good = {"auc": 0.7, "auc_standard_error": 0.05}
+    assert untrained(good, spread) is None
+    assert "need more epochs" in str(untrained(good, 0.4999 + spread / 1000))
+    assert "no better than chance" in str(untrained({**good, "auc": 0.59}, spread))
+    assert "no better than chance" in str(untrained({**good, "auc": 0.2}, spread))
+    assert untrained({"auc": None, "auc_standard_error": None}, spread) is None
 
 
 def test_every_page_that_is_not_chosen_has_a_reason() -> None:

@@ -120,7 +120,10 @@ def test_the_manifest_tells_figures_on_unseen_domains_and_the_leaks(trained: Pat
     assert test["thresholds"]["0.5"]["f1"] > 0.9
     assert sum(b["pages"] for b in test["calibration"]["bins"]) == 2 * test["references"]
     assert found["leaks"]["domain_only"]["auc"] == 0.5
-    assert 0.2 < found["leaks"]["length_only"]["auc"] < 0.8
+    for baseline in ("length_only", "domain_name_only"):
+        assert 0.2 < found["leaks"][baseline]["auc"] < 0.8
+        assert 0.03 < found["leaks"][baseline]["auc_standard_error"] < 0.2
+    assert found["untrained"] is None
     assert {f["path"] for f in done.files} == {CARD_FILE, MODEL_FILE}
 
 
@@ -165,11 +168,36 @@ def test_too_few_references_give_no_model_and_no_scores_and_both_say_so(
     assert done.models == {}
 
 
+def test_a_model_that_has_learnt_nothing_is_none_unless_it_is_asked_for(
+    trained: Path, tmp_path: Path
+) -> None:
+    """Five passes over a hundred pages: fastText leaves every score at 0.4999."""
+    poor = run_step(model_step(trained, "poor", epochs=1, learning_rate=0.001)).manifest
+    assert [f["path"] for f in poor.files] == [CARD_FILE]
+    why = poor.extra["notes"][-1]
+    assert why.startswith("no model: nine tenths of the scores lie within 0.0")
+    assert poor.extra["reference_model"]["test"]["references"] > 0
+    write_part(tmp_path / "in" / "part-00000-of-00001.parquet", [{"id": "a", "text": "the census"}])
+    inputs = {"input": [str(tmp_path / "in")], "model": [str(trained / "poor")]}
+    done = run_step(score_step(tmp_path, inputs)).manifest
+    assert done.extra["notes"] == [f"every reference_score is null: {why}"]
+    asked = {"epochs": 1, "learning_rate": 0.001, "keep_untrained": True}
+    kept = run_step(model_step(trained, "kept", **asked)).manifest
+    assert {f["path"] for f in kept.files} == {CARD_FILE, MODEL_FILE}
+    assert kept.extra["notes"][-1].startswith("kept all the same: nine tenths")
+
+
+def test_few_pages_are_passed_over_more_often() -> None:
+    passes = TrainingSettings().passes
+    assert [passes(n) for n in (0, 100, 1000, 4000, 600_000)] == [100, 100, 20, 5, 5]
+    assert TrainingSettings(epochs=3).passes(100) == 3
+
+
 def test_a_model_from_elsewhere_is_used_by_its_label(tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_text("".join(f"__label__wiki Old {i}\n__label__cc New {i}\n" for i in range(50)))
     settings = TrainingSettings(min_count=1, epochs=20, dim=8)
-    train(lines, tmp_path / "m.bin", settings)
+    train(lines, tmp_path / "m.bin", settings, 100)
     wiki = Scorer(tmp_path / "m.bin", "wiki", "line", 100)
     old, new = wiki.score("Old"), wiki.score("New")
     assert old is not None and new is not None and old > 0.9 and new < 0.1
@@ -197,13 +225,17 @@ def test_one_model_must_be_given(tmp_path: Path, trained: Path) -> None:
             create(score_step(tmp_path, inputs, **settings))
     with pytest.raises(InputError, match="no file /nowhere"):
         create(score_step(tmp_path, given, model_file="/nowhere"))
+    with pytest.raises(InputError, match="is no fastText classifier"):
+        create(score_step(tmp_path, given, model_file=f"{model}/{CARD_FILE}"))
+    with pytest.raises(InputError, match="knows no label wiki; its labels are "):
+        create(score_step(tmp_path, given, model_file=f"{model}/{MODEL_FILE}", label="wiki"))
     with pytest.raises(InputError, match=r"no reference\.json in"):
         create(score_step(tmp_path, {**given, "model": [str(tmp_path / "in")]}))
 
 
 def test_pages_without_labels_are_refused(tmp_path: Path) -> None:
     write_part(tmp_path / "pages" / "part-00000-of-00001.parquet", [{"id": "a", "text": "x"}])
-    with pytest.raises(Exception, match="was not left by reference_pages"):
+    with pytest.raises(InputError, match="was not left by reference_pages"):
         run_step(model_step(tmp_path))
 
 

@@ -14,7 +14,7 @@ from stages.engine.run import run_step
 from stages.engine.step import InputError, Step
 from stages.reference.domains import registered_domain
 from stages.reference.pages import bound, chance
-from stages.reference.url_list import read_urls
+from stages.reference.url_list import listed_urls
 from stages.registry import create
 from tests.stages.helpers import check_folder, read_rows, shuffle, write_part
 
@@ -157,12 +157,56 @@ def test_lists_of_urls_plain_and_gzip(tmp_path: Path) -> None:
     assert {k for k, row in found.items() if row["label"] == "reference"} == {"a", "b"}
 
 
+def urls_of(content: bytes) -> list[str]:
+    return [url for _, url in listed_urls(io.BytesIO(content))]
+
+
 def test_a_line_of_megabytes_is_passed_over() -> None:
     content = b"http://a.example\n" + b"x" * 3_000_000 + b"\nhttp://b.example\n" + b"y" * 100_000
-    assert list(read_urls(io.BytesIO(content))) == ["http://a.example", "http://b.example"]
+    assert list(listed_urls(io.BytesIO(content))) == [
+        (1, "http://a.example"),
+        (3, "http://b.example"),
+    ]
     packed = gzip.compress(b"\0" * 5_000_000 + b"\nhttp://c.example")
-    assert list(read_urls(io.BytesIO(packed))) == ["http://c.example"]
-    assert list(read_urls(io.BytesIO(b"\xff\xfe\n"))) == ["\ufffd\ufffd"]
+    assert urls_of(packed) == ["http://c.example"]
+    assert urls_of(b"\xff\xfe\n") == ["\ufffd\ufffd"]
+
+
+def test_archived_urls_in_lists_count_for_what_was_archived(tmp_path: Path) -> None:
+    lines = [
+        b"https://web.archive.org/web/20200117123339/https://www.a.example/x",
+        b"https://archive.ph/20190101000000/http://b.example/?y=1&copy=2",
+        b"http://c.example/z?a=1&copy=2.",  # as it is: nobody wrote it into wikitext
+    ]
+    assert urls_of(b"\n".join(lines)) == [
+        "https://www.a.example/x",
+        "http://b.example/?y=1&copy=2",
+        "http://c.example/z?a=1&copy=2.",
+    ]
+    folder = crawl(tmp_path / "crawl", [[page("a", "http://a.example/x/"), page("d", None)]])
+    (tmp_path / "list.txt").write_bytes(lines[0])
+    inputs = {"crawl": folder, "urls": str(tmp_path / "list.txt")}
+    found = draw(tmp_path, inputs, random_per_reference=100)
+    assert {k: row["label"] for k, row in found.items()} == {"a": "reference", "d": "random"}
+
+
+def test_a_damaged_list_is_a_bad_record_with_its_place_and_counts_as_far_as_it_goes(
+    tmp_path: Path,
+) -> None:
+    folder = crawl(
+        tmp_path / "crawl", [[page(f"d{d}", f"https://s{d}.example/") for d in range(9)]]
+    )
+    packed = gzip.compress(b"http://s1.example\n") + gzip.compress(b"http://s2.example\n" * 99)
+    path = tmp_path / "list.gz"
+    path.write_bytes(packed[:-6])
+    inputs = {"crawl": [folder], "urls": [str(path)]}
+    done = run_step(Step("r", "reference_pages", str(tmp_path / "out"), inputs)).manifest
+    check_folder(tmp_path / "out")
+    assert done.extra["join"]["found"] == 2
+    assert (done.counts.bad, done.counts.errors) == (1, {"gzip": 1})
+    (bad,) = read_rows(tmp_path / "out", "bad")
+    assert bad["file"] == str(path) and bad["offset"] == "after line 100"
+    assert done.extra["join"]["pages_read"] == 9
 
 
 def test_a_finished_step_counts_and_says_what_it_found(tmp_path: Path) -> None:
@@ -187,8 +231,9 @@ def test_a_finished_step_counts_and_says_what_it_found(tmp_path: Path) -> None:
 
 def test_articles_without_their_citations_are_refused(tmp_path: Path) -> None:
     folder = crawl(tmp_path / "crawl", [[page("a", "https://a.example/")]])
-    with pytest.raises(RuntimeError, match="no column cited_urls"):
-        draw(tmp_path, {"crawl": folder, "wikipedia": folder})
+    inputs = {"crawl": [folder], "wikipedia": [folder]}
+    with pytest.raises(InputError, match="no column cited_urls: it was not left by `wikipedia`"):
+        run_step(Step("r", "reference_pages", str(tmp_path / "out"), inputs))
 
 
 def test_something_must_say_which_pages_are_cited(tmp_path: Path) -> None:

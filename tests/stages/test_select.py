@@ -14,7 +14,10 @@ from pydantic import ValidationError
 
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step, plain
+from stages.language.labels import LID_176
+from stages.language.model import load_model, model_path
 from stages.outcomes import Reject
+from stages.registry import create
 from stages.select import OFF, PROFILES, Select, SelectRule, SelectSettings, lifted
 from tests.stages.helpers import check_folder, read_rows, write_parts
 
@@ -241,3 +244,24 @@ def test_a_cut_on_scores_passes_over_input_without_documents(tmp_path: Path) -> 
     step = Step("select", "select", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
     done = run_step(replace(step, settings={"profile": "paper"})).manifest
     assert done.counts.documents_in == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"buckets": ["haed"]}, "buckets.0: Input should be 'head', 'middle' or 'tail'"),
+        ({"languages": ["en", "klingon"]}, "languages: .*no document has the language klingon"),
+        ({"languages": ["EN"]}, "language EN"),
+    ],
+)
+def test_a_misspelt_list_is_refused_before_it_empties_the_corpus(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        create(Step("select", "select", "out", {"input": ["in"]}, given))
+
+
+def test_every_label_of_the_installed_model_is_known() -> None:
+    model = load_model(model_path())
+    assert {name.removeprefix("__label__") for name in model.get_labels()} == LID_176
+    assert SelectSettings(languages=("en", "zh-cn", "yue")).languages == ("en", "zh-cn", "yue")

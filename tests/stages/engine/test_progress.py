@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import time
 from pathlib import Path
 
+from rich.console import Console
+
+from stages.engine.console import StepProgress
 from stages.engine.progress import Progress, Reporter
+from stages.engine.step import Step
 
 
 def test_progress_adds_up_finished_and_running_units(tmp_path: Path) -> None:
@@ -47,3 +53,24 @@ def test_without_a_file_nothing_is_said_or_read(tmp_path: Path) -> None:
     progress = Progress()
     progress.read(str(tmp_path / "absent"))
     assert progress == Progress()
+
+
+def test_a_step_is_never_silent_for_long(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    step = Step("slow", "toy", str(tmp_path / "out"), {})
+    with StepProgress(Console(file=shown, width=200), every=0.05) as progress:
+        tick = progress.tick(step)
+        time.sleep(0.3)  # Its input is listed, say: nobody calls `tick`.
+        planning = shown.getvalue()
+        state = Progress()
+        state._take({"e": "started", "phase": "emit", "unit": "a.wet", "pid": 1, "t": 0.0})
+        for _ in range(6):
+            time.sleep(0.03)
+            tick(state, 4)
+    assert "  slow: at work for 0 s, no unit in work\n" in planning
+    told = shown.getvalue()[len(planning) :]
+    assert told.count("slow: emit, 0 of 4 units done; ") >= 2
+    assert "s on a.wet\n" in told
+    after = shown.getvalue()
+    time.sleep(0.2)
+    assert shown.getvalue() == after
