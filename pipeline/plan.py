@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from pipeline.recipe import DECONTAMINATE, Recipe, ReferenceUse
+from pipeline.recipe import DECONTAMINATE, Recipe, ReferenceUse, StageUse
 from stages import purge_list, registry
 from stages.engine import files
 from stages.engine.memory import bounded
@@ -13,9 +15,13 @@ from stages.engine.step import Step
 LANGUAGE_MODEL = "language_model"
 REFERENCE_PAGES = "reference_pages"
 REFERENCE_MODEL = "reference_model"
+REFERENCE_FETCHED = {"pages": "reference_fetched", "random_pages": "reference_random"}
+"""Steps that read fetched pages given as archives, by what they are given for."""
 DECONTAMINATION_INDEX = "decontamination_index"
 TOKENIZER = "tokenizer"
 TOKENS = "tokens"
+
+_ARCHIVE = re.compile(r"\.w?arc(\.wet)?(\.gz)?$|\.wet(\.gz)?$", re.IGNORECASE)
 
 
 def step_name(source: str, stage: str, first: bool) -> str:
@@ -69,7 +75,7 @@ def _add_source(
             inputs["models"] = [recipe.language_model.path or files.join(work, LANGUAGE_MODEL)]
         if (made := recipe.reference_for(use)) is not None:
             if made.path is None:
-                _add_reference_model(plan, recipe, work, made, before)
+                _add_reference_model(plan, recipe, work, made, before, source.stages)
             inputs["model"] = [made.path or files.join(work, REFERENCE_MODEL)]
         step = _step(
             work, step_name(name, use.stage, i == 0), use.stage, inputs, use.own_settings(), recipe
@@ -88,7 +94,12 @@ def _add_language_model(plan: list[Step], recipe: Recipe, work: str, ends: dict[
 
 
 def _add_reference_model(
-    plan: list[Step], recipe: Recipe, work: str, made: ReferenceUse, pages: list[str]
+    plan: list[Step],
+    recipe: Recipe,
+    work: str,
+    made: ReferenceUse,
+    pages: list[str],
+    uses: Sequence[StageUse],
 ) -> None:
     """Trained on the very pages that it will score. What articles cite is known when they are read,
     so no later step of theirs makes it anew."""
@@ -96,14 +107,41 @@ def _add_reference_model(
         "crawl": pages,
         "wikipedia": [files.join(work, step_name(n, "wikipedia", True)) for n in made.wikipedia],
         "urls": list(made.urls),
-        "pages": list(made.pages),
-        "random_pages": list(made.random_pages),
     }
+    for port, name in REFERENCE_FETCHED.items():
+        given[port] = _add_fetched(plan, recipe, work, name, getattr(made, port), uses)
     inputs = {port: places for port, places in given.items() if places}
     drawn = _step(work, REFERENCE_PAGES, REFERENCE_PAGES, inputs, made.settings, recipe)
     plan.append(drawn)
     inputs = {"input": [drawn.output]}
     plan.append(_step(work, REFERENCE_MODEL, REFERENCE_MODEL, inputs, made.model, recipe))
+
+
+def _add_fetched(
+    plan: list[Step],
+    recipe: Recipe,
+    work: str,
+    name: str,
+    places: Sequence[str],
+    uses: Sequence[StageUse],
+) -> list[str]:
+    """Documents of fetched pages; archives among `places` are read first, and pass language
+    identification, with the settings of the source that is scored. Its deduplication is no business
+    of theirs: it compares with the whole corpus."""
+    archives = [place for place in places if _ARCHIVE.search(place)]
+    found = [place for place in places if place not in archives]
+    if archives:
+        settings = {use.stage: use.own_settings() for use in uses}
+        at, before = name, archives
+        for stage in ("commoncrawl", "language"):
+            if stage == "commoncrawl" or stage in settings:
+                inputs = {"input": before}
+                step = _step(work, at, stage, inputs, settings.get(stage, {}), recipe)
+                plan.append(step)
+                before = [step.output]
+            at = f"{name}.language"
+        found += before
+    return found
 
 
 def _add_decontamination(

@@ -12,7 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipeline import yaml_lines
 from stages import registry
@@ -23,6 +30,7 @@ from tokenizer import paper
 _PARAMETER = re.compile(r"\$\{([A-Za-z0-9_.-]*)\}")
 _NAME = r"^[a-z][a-z0-9_]*$"
 DECONTAMINATE = "decontaminate"
+FUZZY_DEDUP = "fuzzy_dedup"
 # Folders of the work folder that are not a source's.
 RESERVED = frozenset(
     {
@@ -30,6 +38,8 @@ RESERVED = frozenset(
         "language_model",
         "reference_pages",
         "reference_model",
+        "reference_fetched",
+        "reference_random",
         "tokenizer",
         "tokens",
         "raw",
@@ -76,6 +86,31 @@ class Source(_Strict):
         min_length=1, description="raw files: paths, patterns, folders; ${parameters}"
     )
     stages: tuple[StageUse, ...]
+    fuzzy_dedup: dict[str, Any] | None = Field(
+        None,
+        description="settings of fuzzy_dedup, {} for its defaults: near duplicates leave before"
+        " `select`, or as the last stage where there is none. null: off, as in the paper",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_fuzzy_dedup(cls, value: Any) -> Any:
+        """The switch is a stage like those that are listed."""
+        if not isinstance(value, dict):
+            return value
+        stages, settings = value.get("stages"), value.get(FUZZY_DEDUP)
+        if not isinstance(settings, dict) or not isinstance(stages, list | tuple) or not stages:
+            return value
+        at = next((i for i, item in enumerate(stages) if _is_select(item)), len(stages))
+        return {**value, "stages": [*stages[:at], {FUZZY_DEDUP: settings}, *stages[at:]]}
+
+    def place(self, index: int) -> yaml_lines.Path:
+        """Where a stage of `stages` is written, below the source."""
+        switched = self.fuzzy_dedup is not None
+        at = [use.stage for use in self.stages].index(FUZZY_DEDUP) if switched else len(self.stages)
+        if index == at:
+            return (FUZZY_DEDUP,)
+        return ("stages", index - (index > at), self.stages[index].stage)
 
     @field_validator("input", mode="before")
     @classmethod
@@ -100,6 +135,10 @@ class Source(_Strict):
         return uses
 
 
+def _is_select(item: Any) -> bool:
+    return item == "select" or (isinstance(item, dict) and "select" in item)
+
+
 class LanguageModels(_Strict):
     """Language models of this run (from documents of some sources), or a folder of ready ones."""
 
@@ -119,10 +158,12 @@ class ReferenceUse(_Strict):
     )
     urls: tuple[str, ...] = Field((), description="lists of cited URLs, one a line, plain or gzip")
     pages: tuple[str, ...] = Field(
-        (), description="documents of cited pages that were fetched apart: folders or Parquet files"
+        (),
+        description="cited pages that were fetched apart: WARC, WET or ARC files, which are read"
+        " first (paths or patterns, ending so), or documents: folders or Parquet files",
     )
     random_pages: tuple[str, ...] = Field(
-        (), description="documents of random pages fetched with the tool of `pages`"
+        (), description="random pages fetched with the tool of `pages`, given as those"
     )
     path: str | None = Field(
         None, description="folder of a finished reference_model step; nothing is trained then"
@@ -188,6 +229,12 @@ class Recipe(_Strict):
     layout: dict[str, Any] = {}
     max_bad: float = Field(
         MAX_BAD, ge=0, le=1, description="share of a step's records that may be bad"
+    )
+    worker_memory_mb: int | None = Field(
+        None,
+        ge=512,
+        description="memory of one worker: bounds partitions of shuffles, units and sorts that are"
+        " not set (stages.engine.memory); a local worker that takes more is stopped",
     )
     sources: dict[str, Source] = Field(min_length=1)
     language_model: LanguageModels | None = None
@@ -387,7 +434,8 @@ def _check(recipe: Recipe, complain: Any) -> None:
         if name in RESERVED:
             complain(where, f"a step of its own is called {name}; choose another name")
         for i, use in enumerate(source.stages):
-            at = (*where, "stages", i)
+            inside = (*where, *source.place(i))
+            at = inside if len(inside) == 3 else inside[:-1]
             try:
                 stage = registry.stage_class(use.stage)
             except registry.InputError as error:
@@ -403,11 +451,11 @@ def _check(recipe: Recipe, complain: Any) -> None:
                     f"{use.stage} reads {'raw files' if raw else 'documents'};"
                     " the first stage of a source, and only it, reads raw files",
                 )
-            _check_settings(stage.Settings, use.own_settings(), (*at, use.stage), complain)
+            _check_settings(stage.Settings, use.own_settings(), inside, complain)
             for port, names in use.others().items():
                 for other in names:
                     if other not in recipe.sources:
-                        complain((*at, use.stage, port), f"no source is called {other}")
+                        complain((*inside, port), f"no source is called {other}")
         repeated = [u.stage for u in source.stages]
         for stage_name in sorted({s for s in repeated if repeated.count(s) > 1}):
             complain((*where, "stages"), f"{stage_name} is there twice")

@@ -12,12 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.engine import files
 from stages.engine.rules import RuleStage
 from stages.engine.step import InputError, Settings
 from stages.engine.units import WorkUnit
+from stages.language import labels
 from stages.outcomes import Reject
 
 
@@ -89,12 +90,14 @@ class SelectSettings(Settings):
         " `custom`: the defaults shown here, which need no reference score and no one language",
     )
     languages: tuple[str, ...] | None = Field(
-        None, description="languages that stay; null: all that passed language identification"
+        None,
+        description="languages that stay, as labels of lid.176; null: all that passed language"
+        " identification",
     )
     min_language_score: float = Field(
         0.0, ge=0, le=1, description="CCNet's 0.5 is applied by `language` already"
     )
-    buckets: tuple[str, ...] | None = Field(
+    buckets: tuple[Literal["head", "middle", "tail"], ...] | None = Field(
         ("head", "middle"),
         description="perplexity buckets that stay; the paper does not say, RedPajama keeps head and"
         " middle; null: all",
@@ -127,6 +130,11 @@ class SelectSettings(Settings):
             profile = PROFILES.get(given["profile"], {})
             return {**{name: v.value for name, v in profile.items()}, **given}
         return given
+
+    @field_validator("languages")
+    @classmethod
+    def _known(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return labels.checked(given)
 
 
 OFF: Mapping[str, Any] = {

@@ -1,7 +1,8 @@
 """Pages that the sample's Wikipedia cites, and pages of shops and chats that nobody would.
 
 A classifier can learn from them what a cited page reads like. Some pages of both kinds stand on
-sites of their own and are cited nowhere: they are the traps, for they show whether it did.
+sites of their own and are cited nowhere: they are the traps, for they show whether it did. Names of
+sites are drawn from one list, so that none tells the kind.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from pipeline.sample.traps import Must, Trap
 STEP = "commoncrawl.reference"
 CITED, OTHER, TRAPS = 150, 150, 12
 _CITED_SITES, _OTHER_SITES = 40, 40
+_FIRST = (
+    "alder", "amber", "birch", "cedar", "clover", "coral", "ember", "fern", "hazel", "heron",
+    "linden", "maple",
+)  # fmt: skip
+_SECOND = (
+    "bay", "bridge", "brook", "dale", "field", "gate", "harbor", "hill", "lane", "mill", "point",
+    "ridge",
+)  # fmt: skip
 
 _SOURCE = LanguageText(
     language="en",
@@ -131,20 +140,22 @@ _CHAT = LanguageText(
 def planted_pages(seed: int) -> Iterator[Planted]:
     """The pages to mix into the crawl, the traps among them with what a run must say of them."""
     rng = Random(f"{seed}/references")
+    _, others, alike, unlike = _sites(seed)
     for page in cited_pages(seed):
         yield Planted((page,), ())
     for i in range(OTHER):
-        yield Planted((_page(_CHAT, f"deals{i % _OTHER_SITES}", i, rng),), ())
+        yield Planted((_page(_CHAT, others[i % _OTHER_SITES], i, rng),), ())
     for i in range(TRAPS):
-        page = _page(_SOURCE, f"archive{i}", i, rng)
+        page = _page(_SOURCE, alike[i], i, rng)
         yield _trap("page like those that Wikipedia cites", Must.CITED, page)
-        page = _page(_CHAT, f"chatter{i}", i, rng)
+        page = _page(_CHAT, unlike[i], i, rng)
         yield _trap("page like none that Wikipedia cites", Must.NOT_CITED, page)
 
 
 def cited_pages(seed: int) -> list[WebPage]:
     rng = Random(f"{seed}/references/cited")
-    return [_page(_SOURCE, f"annals{i % _CITED_SITES}", i, rng) for i in range(CITED)]
+    sites = _sites(seed)[0]
+    return [_page(_SOURCE, sites[i % _CITED_SITES], i, rng) for i in range(CITED)]
 
 
 def citing_articles(seed: int, per_article: int = 15) -> Iterator[WikiPage]:
@@ -159,6 +170,15 @@ def citing_articles(seed: int, per_article: int = 15) -> Iterator[WikiPage]:
         ]
         yield WikiPage(f"History of the Orvan valley, part {start // per_article + 1}",
                        "\n\n".join([*paragraphs, "<references />"]))  # fmt: skip
+
+
+def _sites(seed: int) -> tuple[list[str], ...]:
+    """Names of the sites of cited pages, of others, and of traps of both kinds."""
+    names = [f"{a}{b}" for a in _FIRST for b in _SECOND]
+    Random(f"{seed}/references/sites").shuffle(names)
+    return tuple(
+        [names.pop() for _ in range(count)] for count in (_CITED_SITES, _OTHER_SITES, TRAPS, TRAPS)
+    )
 
 
 def _citation(page: WebPage, number: int) -> str:

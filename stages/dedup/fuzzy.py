@@ -77,7 +77,7 @@ class FuzzyDedupSettings(Settings):
     )
     permutations: int = Field(
         128,
-        ge=1,
+        ge=2,
         le=1 << BAND_BITS,
         description="positions of a signature (datasketch's num_perm, and its default); 4 bytes of"
         " scratch each, and the error of the estimate is 0.035 at 0.8 with 128",
@@ -132,8 +132,19 @@ class FuzzyDedupSettings(Settings):
                 f"{self.bands} bands of {self.rows} rows need"
                 f" {self.bands * self.rows} permutations, there are {self.permutations}"
             )
-        if self.weights and (min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-9):
+        # Asked so that it fails for what is no number, too.
+        if self.weights and not (
+            all(0 <= w <= 1 for w in self.weights) and abs(sum(self.weights) - 1) <= 1e-9
+        ):
             raise ValueError("weights must be two numbers from 0 to 1 whose sum is 1")
+        try:
+            self.banding()
+        except ValueError as error:
+            # datasketch takes two bands at least.
+            raise ValueError(
+                f"the best banding for threshold {self.threshold:g}, {self.permutations}"
+                " permutations and these weights is a single band: give bands and rows"
+            ) from error
         return self
 
     def banding(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from stages.engine.step import InputError
 from stages.language.model import ModelMissingError, model_digest, model_path
 from stages.language.rule import REASONS, LanguageRule
 from stages.language.settings import LanguageSettings
+from stages.outcomes import Rule
 
 
 class Language(RuleStage[LanguageSettings]):
@@ -29,6 +30,15 @@ class Language(RuleStage[LanguageSettings]):
 
     def models(self) -> dict[str, str]:
         return {"lid": model_digest(model_path(self.settings.model))}
+
+    def rule_for(self, batch: pa.RecordBatch) -> Rule:
+        """All documents of the batch judged at once, which fastText alone cannot do."""
+        try:
+            return self.rule().for_batch(batch.column("text").to_pylist())
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - one by one, the document that fails is found and told
+            return self.rule()
 
     def rule(self) -> LanguageRule:
         return load_once(("language", self.settings), lambda: LanguageRule(self.settings))

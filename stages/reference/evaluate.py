@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from stages.reference.examples import (
     domain_scores_within,
     length_scores,
 )
+from stages.reference.host_names import name_scores
 from stages.reference.metrics import Scores
 
 PAPER_THRESHOLD = 0.5
@@ -21,7 +23,11 @@ PAPER_THRESHOLD = 0.5
 REDPAJAMA_THRESHOLD = 0.25
 """RedPajama v1, chosen so that as many tokens were left as LLaMA reports."""
 THRESHOLDS = (PAPER_THRESHOLD, REDPAJAMA_THRESHOLD)
+LEAST_SPREAD = 0.05
+"""Between the 5th and the 95th percentile of the scores of a model that has learnt something.
+fastText begins at one half for every page; a few hundred pages, five times read, end at 0.4999."""
 
+_NORMAL_95 = 1.96
 _TRAIN, _VALID, _TEST = range(3)
 
 
@@ -38,24 +44,59 @@ def split_counts(pages: Pages) -> dict[str, dict[str, int]]:
     return found
 
 
-def leaks(pages: Pages) -> dict[str, Any]:
-    """The baselines that read no word, tested as the model is.
+def leaks(pages: Pages, hosts: Sequence[str]) -> dict[str, Any]:
+    """The baselines that read no word, tested as the model is; `hosts` are the names that
+    `pages.host` numbers.
 
-    `domain_only_by_page` is what the domain would tell if pages rather than domains were dealt to
-    the splits: the distance to one half is what such a split would add to the model's figures.
+    `domain_name_only` judges by the letters of the host's name. `domain_only` knows domains as
+    wholes, and those of the test are none that it has met: it is one half by construction, a check
+    of the split. `domain_only_by_page` is what it would tell if pages rather than domains were
+    dealt to the splits: the distance to one half is what such a split would add to the model's
+    figures.
     """
     train, test = (_part(pages, i) for i in (_TRAIN, _TEST))
-    found: dict[str, Any] = {}
-    for name, judge in (("length_only", length_scores), ("domain_only", domain_scores)):
-        found[name] = _short(test, judge(train, test)) if len(train) and len(test) else None
+    found: dict[str, Any] = dict.fromkeys(("length_only", "domain_name_only", "domain_only"))
+    if len(train) and len(test):
+        found["length_only"] = _short(test, length_scores(train, test))
+        found["domain_name_only"] = _by_name(train, test, hosts)
+        found["domain_only"] = _short(test, domain_scores(train, test))
     found["domain_only_by_page"] = _short(pages, domain_scores_within(pages))
     return found
+
+
+def _by_name(train: Pages, test: Pages, hosts: Sequence[str]) -> dict[str, float | None]:
+    # In the order of the pages' keys, so that the first hosts are a random sample.
+    met, first, back = np.unique(train.host, return_index=True, return_inverse=True)
+    back = back.reshape(-1)
+    references = np.bincount(back, train.reference).astype(np.int64)
+    order = np.argsort(first)
+    counts = references[order], np.bincount(back)[order]
+    return _short(test, name_scores(hosts, met[order], *counts, test.host), by_host=True)
 
 
 def length_leak_before(pages: Pages) -> dict[str, Any] | None:
     """The length-only baseline on pages that are not matched: what matching takes away."""
     train, test = (_part(pages, i) for i in (_TRAIN, _TEST))
     return _short(test, length_scores(train, test)) if len(train) and len(test) else None
+
+
+def untrained(test: dict[str, Any], scores: Scores) -> str | None:
+    """Why a model is as good as none; None for one that has learnt something.
+
+    Args:
+        test: the figures of `report`.
+        scores: of the pages of all splits.
+    """
+    spread = float(np.quantile(scores, 0.95) - np.quantile(scores, 0.05)) if len(scores) else 0.0
+    if spread < LEAST_SPREAD:
+        return (
+            f"nine tenths of the scores lie within {spread:.4f}, less than {LEAST_SPREAD:g}: so few"
+            " pages need more epochs"
+        )
+    area, error = test["auc"], test["auc_standard_error"]
+    if area is not None and area - _NORMAL_95 * error <= 0.5:
+        return f"test AUC {area:.3f} with standard error {error:.3f}: no better than chance"
+    return None
 
 
 def report(pages: Pages, scores: Scores) -> dict[str, Any]:
@@ -80,7 +121,14 @@ def _part(pages: Pages, split: int) -> Pages:
     return pages.take(np.flatnonzero(pages.split == split))
 
 
-def _short(pages: Pages, scores: Scores) -> dict[str, float | None]:
+def _short(pages: Pages, scores: Scores, by_host: bool = False) -> dict[str, float | None]:
+    """`by_host`: pages of one host have one score, so the error is that of as many hosts."""
     area = metrics.auc(pages.reference, scores)
     right = metrics.at_threshold(pages.reference, scores, PAPER_THRESHOLD)["accuracy"]
-    return {"auc": None if area is None else metrics.rounded(area), "accuracy": right}
+    error = None
+    if area is not None:
+        mine = [pages.host[pages.reference], pages.host[~pages.reference]]
+        counts = [len(np.unique(hosts)) if by_host else len(hosts) for hosts in mine]
+        error = metrics.rounded(metrics.auc_standard_error(area, *counts))
+        area = metrics.rounded(area)
+    return {"auc": area, "auc_standard_error": error, "accuracy": right}

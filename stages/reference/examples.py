@@ -26,8 +26,8 @@ _RANGE = 1 << 64
 class Pages:
     """Arrays of one length. `key` orders pages (a keyed hash of the id, so any prefix is a random
     sample); `url` and `content` are hashes, equal for copies; `chars` is the length of what the
-    classifier reads; `domain`, `tool` and `language` are small numbers; `split` is an index of
-    SPLITS."""
+    classifier reads; `domain`, `host`, `tool` and `language` are small numbers; `split` is an index
+    of SPLITS."""
 
     key: U64
     reference: Bools
@@ -35,6 +35,7 @@ class Pages:
     content: U64
     chars: I64
     domain: I64
+    host: I64
     tool: I64
     language: I64
     split: I64

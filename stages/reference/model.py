@@ -15,6 +15,7 @@ from stages.reference.text import Cleaning, classifier_text
 MODEL_FILE = "reference.bin"
 CARD_FILE = "reference.json"
 PREFIX = "__label__"
+_EPOCHS, _MOST_EPOCHS, _LEAST_STEPS = 5, 100, 20_000
 
 
 class ModelError(RuntimeError):
@@ -50,11 +51,12 @@ class TrainingSettings(BaseModel):
         " time for a page, and longer pages cannot be told by their length",
     )
     dim: int = Field(100, ge=1, description="length of the word vectors; fastText's default")
-    epochs: int = Field(
-        5,
+    epochs: int | None = Field(
+        None,
         ge=1,
-        description="passes over the training pages; fastText's default, which RedPajama kept. A"
-        " few hundred pages need more: each is one step of learning a pass",
+        description="passes over the training pages. null: 5, which is fastText's default and"
+        " RedPajama's, but more for fewer than 4,000 pages, since each is one step of learning a"
+        " pass: as many as make 20,000 steps, at most 100",
     )
     learning_rate: float = Field(0.1, gt=0, description="fastText's default, RedPajama's")
     word_ngrams: int = Field(
@@ -71,9 +73,14 @@ class TrainingSettings(BaseModel):
     )
     seed: int = Field(0, ge=0, description="another seed gives another model")
 
+    def passes(self, pages: int) -> int:
+        """Epochs for so many training pages."""
+        return self.epochs or min(_MOST_EPOCHS, max(_EPOCHS, -(-_LEAST_STEPS // max(pages, 1))))
 
-def train(lines: Path, target: Path, settings: TrainingSettings) -> dict[str, Any]:
-    """Trains on a file of lines `__label__reference words...` and writes the model to `target`.
+
+def train(lines: Path, target: Path, settings: TrainingSettings, pages: int) -> dict[str, Any]:
+    """Trains on a file of `pages` lines `__label__reference words...` and writes the model to
+    `target`.
 
     One thread and a seed, so the same lines give the same bytes.
 
@@ -82,11 +89,12 @@ def train(lines: Path, target: Path, settings: TrainingSettings) -> dict[str, An
     """
     import fasttext
 
+    epochs = settings.passes(pages)
     try:
         model = fasttext.train_supervised(
             input=str(lines),
             dim=settings.dim,
-            epoch=settings.epochs,
+            epoch=epochs,
             lr=settings.learning_rate,
             wordNgrams=settings.word_ngrams,
             bucket=settings.buckets if settings.word_ngrams > 1 else 0,
@@ -101,7 +109,8 @@ def train(lines: Path, target: Path, settings: TrainingSettings) -> dict[str, An
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"fastText: {error}") from error
     model.save_model(str(target))
-    return {"words": len(model.words), "dim": settings.dim, "bytes": target.stat().st_size}
+    size = target.stat().st_size
+    return {"words": len(model.words), "dim": settings.dim, "epochs": epochs, "bytes": size}
 
 
 class Scorer:

@@ -12,12 +12,14 @@ import pyarrow as pa
 import xxhash
 from pydantic import Field, model_validator
 
+from stages import urls as web
 from stages.documents import TableFile, read_batches, text_bytes
 from stages.engine import files
 from stages.engine.progress import Reporter
-from stages.engine.step import Port, Record, ShuffleStage
+from stages.engine.step import InputError, Port, Record, ShuffleStage
 from stages.engine.units import WorkUnit
 from stages.reference import evaluate
+from stages.reference.columns import lacking
 from stages.reference.examples import Choice, Pages, choose, split_of
 from stages.reference.model import (
     CARD_FILE,
@@ -30,6 +32,7 @@ from stages.reference.model import (
     score_lines,
     train,
 )
+from stages.reference.pages import COLUMNS as LABELLED
 from stages.reference.pages import RANDOM, REFERENCE, chance, url_hash
 from stages.reference.text import classifier_text
 
@@ -42,6 +45,7 @@ _PREPARED = pa.schema(
         pa.field("content", pa.uint64(), nullable=False),
         pa.field("chars", pa.int64(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
+        pa.field("host", pa.string(), nullable=False),
         pa.field("tool", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("line", pa.large_string(), nullable=False),
@@ -79,6 +83,12 @@ class ReferenceModelSettings(TrainingSettings):
         0.1, ge=0, lt=1, description="share of the domains that the best threshold is found on"
     )
     test_share: float = Field(0.2, ge=0, lt=1, description="share of the domains for the figures")
+    keep_untrained: bool = Field(
+        False,
+        description="keep a model even if the 95 % interval of its test AUC holds one half, or its"
+        " scores hardly differ; by default there is none then, and scores are null: a threshold"
+        " would cut by chance",
+    )
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> ReferenceModelSettings:
@@ -92,6 +102,7 @@ class ReferenceModel(ShuffleStage[ReferenceModelSettings]):
     numbers of each page and the model; texts stay in files."""
 
     name = "reference_model"
+    version = 2
     summary = "train and test the classifier of pages used as references in Wikipedia"
     Settings = ReferenceModelSettings
     produces = "model"
@@ -100,13 +111,20 @@ class ReferenceModel(ShuffleStage[ReferenceModelSettings]):
         "input": Port("documents", "pages of a reference_pages step"),
     }
 
+    def units(self) -> list[WorkUnit]:
+        """Raises InputError for documents that `reference_pages` did not leave."""
+        paths = [path for _, paths in self.documents("input") for path in paths]
+        if path := lacking(paths, [column.name for column in LABELLED]):
+            raise InputError(
+                f"{self.step.name}: {path} was not left by reference_pages: it has no labels"
+            )
+        return super().units()
+
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
         record = Record(unit.name)
         path = self.scratch(f"prepared-{unit.name}.parquet")
         with TableFile(path, _PREPARED) as out:
             for batch in self.batches(unit, _COLUMNS):
-                if "label" not in batch.schema.names:
-                    raise RuntimeError(f"{unit.key} was not left by reference_pages: no labels")
                 record.counts.documents_in += batch.num_rows
                 record.counts.text_bytes_in += text_bytes(batch.column("text"))
                 out.write(self._prepared(batch))
@@ -131,6 +149,7 @@ class ReferenceModel(ShuffleStage[ReferenceModelSettings]):
                     "chars": len(line),
                     # A page without a domain stands for itself.
                     "domain": row["domain"] or row["id"],
+                    "host": web.host(row["url"] or "") or "",
                     "tool": row["tool"],
                     "language": row["language"] or "",
                     "line": line,
@@ -140,7 +159,7 @@ class ReferenceModel(ShuffleStage[ReferenceModelSettings]):
 
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
         paths = [path for _, path in sorted(values)]
-        pages = self._pages(paths)
+        pages, hosts = self._pages(paths)
         s = self.settings
         choice = choose(pages, s.min_chars, s.max_per_domain, s.random_per_reference)
         chosen = pages.take(choice.rows)
@@ -152,31 +171,34 @@ class ReferenceModel(ShuffleStage[ReferenceModelSettings]):
             },
             "left_out": choice.left_out,
             "splits": splits,
-            "leaks": evaluate.leaks(chosen),
+            "leaks": evaluate.leaks(chosen, hosts),
             "length_only_before_matching": evaluate.length_leak_before(pages),
         }
         record = Record(key)
         have = splits["train"]["references"]
         if have < s.min_positives:
-            why = (
+            why: str | None = (
                 f"no model: {have:,} references to train on, fewer than min_positives"
                 f" {s.min_positives:,}"
             )
-            card = Card(model=False, cleaning=s.cleaning, max_chars=s.max_chars, why_none=why)
             notes = [why]
         else:
-            card = Card(model=True, label=REFERENCE, cleaning=s.cleaning, max_chars=s.max_chars)
-            facts["model"], facts["test"] = self._train(chosen, choice, paths, card, record)
-            notes = _notes(facts)
+            facts["model"], facts["test"], doubt = self._train(chosen, choice, paths, record)
+            facts["untrained"] = doubt
+            why = None if doubt is None or s.keep_untrained else f"no model: {doubt}"
+            notes = [*_notes(facts), *([why or f"kept all the same: {doubt}"] if doubt else [])]
+        card = Card(model=why is None, cleaning=s.cleaning, max_chars=s.max_chars, why_none=why)
         files.write_json(files.join(self.step.output, CARD_FILE), card.model_dump(mode="json"))
         record.files.append(files.entry(self.step.output, CARD_FILE))
         record.extra = {"reference_model": facts, "notes": notes}
         return record
 
     def _train(
-        self, chosen: Pages, choice: Choice, paths: Sequence[str], card: Card, record: Record
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Writes the model into the output; what it is, and its figures."""
+        self, chosen: Pages, choice: Choice, paths: Sequence[str], record: Record
+    ) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+        """What the model is, its figures, and why it is as good as none, if so. Writes it into the
+        output if it is kept."""
+        s = self.settings
         scratch = None if files.is_remote(self.step.output) else self.scratch()
         with tempfile.TemporaryDirectory(dir=scratch, prefix="model-") as folder:
             spool = Path(folder, "lines")
@@ -188,42 +210,47 @@ class ReferenceModel(ShuffleStage[ReferenceModelSettings]):
                     label = REFERENCE if chosen.reference[row] else RANDOM
                     out.write(f"{PREFIX}{label} {line}\n".encode())
             try:
-                made = train(lines, model, self.settings)
-                scorer = Scorer(model, card.label, card.cleaning, card.max_chars)
+                made = train(lines, model, s, len(for_training))
+                scorer = Scorer(model, REFERENCE, s.cleaning, s.max_chars)
             except ModelError as error:
                 raise RuntimeError(f"{self.step.name}: {error}") from error
             scores = score_lines(scorer, _read(spool, places))
-            with (
-                model.open("rb") as source,
-                files.atomic_writer(files.join(self.step.output, MODEL_FILE)) as target,
-            ):
-                while block := source.read(1 << 20):
-                    target.write(block)
-        record.files.append(target.digest.entry(MODEL_FILE))
-        return made, evaluate.report(chosen, scores)
+            test = evaluate.report(chosen, scores)
+            doubt = evaluate.untrained(test, scores)
+            if doubt is None or s.keep_untrained:
+                with (
+                    model.open("rb") as source,
+                    files.atomic_writer(files.join(self.step.output, MODEL_FILE)) as target,
+                ):
+                    while block := source.read(1 << 20):
+                        target.write(block)
+                record.files.append(target.digest.entry(MODEL_FILE))
+        return made, test, doubt
 
-    def _pages(self, paths: Sequence[str]) -> Pages:
-        """The numbers of all pages, rows in the order of the files."""
+    def _pages(self, paths: Sequence[str]) -> tuple[Pages, list[str]]:
+        """The numbers of all pages, rows in the order of the files; the names of the hosts."""
         names = [n for n in _PREPARED.names if n != "line"]
         batches = [b for path in paths for b in read_batches(path, names)]
         table = pa.Table.from_batches(batches, pa.schema([_PREPARED.field(n) for n in names]))
         columns = {n: table.column(n).combine_chunks() for n in names}
         s = self.settings
-        numbered = {n: _numbered(columns[n]) for n in ("domain", "tool", "language")}
+        numbered = {n: _numbered(columns[n]) for n in ("domain", "host", "tool", "language")}
         domains, which = numbered["domain"]
         shares = (s.valid_share, s.test_share)
         splits = np.fromiter((split_of(d, shares, s.seed) for d in domains), np.int64, len(domains))
-        return Pages(
+        found = Pages(
             key=_numpy(columns["key"]),
             reference=_numpy(columns["reference"]),
             url=_numpy(columns["url"]),
             content=_numpy(columns["content"]),
             chars=_numpy(columns["chars"]),
             domain=which,
+            host=numbered["host"][1],
             tool=numbered["tool"][1],
             language=numbered["language"][1],
             split=splits[which] if len(which) else which,
         )
+        return found, numbered["host"][0]
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         (trained,) = [r for r in records if r.extra]
@@ -281,13 +308,19 @@ def _notes(facts: dict[str, Any]) -> list[str]:
             f" {_said(figures['recall'])}, F1 {_said(figures['f1'])}, random pages kept"
             f" {_said(figures['random_kept'])}"
         )
-    length, domain = leaks["length_only"] or {}, leaks["domain_only"] or {}
     notes.append(
-        f"test AUC {_said(test['auc'])}, calibration error {_said(test['calibration']['ece'])};"
-        f" AUC from length alone {_said(length.get('auc'))}, from the domain alone"
-        f" {_said(domain.get('auc'))}"
+        f"test AUC {_area(test)}, calibration error {_said(test['calibration']['ece'])}; AUC from"
+        f" length alone {_area(leaks['length_only'])}, from the host's name alone"
+        f" {_area(leaks['domain_name_only'])}, from the domain alone, were pages dealt to the"
+        f" splits and not domains, {_area(leaks['domain_only_by_page'])}"
     )
     return notes
+
+
+def _area(found: dict[str, Any] | None) -> str:
+    if found is None or found["auc"] is None:
+        return "unknown"
+    return f"{found['auc']:.3f} ± {found['auc_standard_error']:.3f}"
 
 
 def _said(value: float | None) -> str:

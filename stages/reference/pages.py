@@ -8,6 +8,8 @@ chance, by a keyed hash of its id, wherever in the corpus it lies.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -37,8 +39,10 @@ from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Port, Record, Settings, ShuffleStage, input_row
 from stages.engine.units import WorkUnit, document_units, raw_units
+from stages.outcomes import Bad
+from stages.reference.columns import lacking
 from stages.reference.domains import registered_domain, suffixes_digest
-from stages.reference.url_list import read_urls
+from stages.reference.url_list import listed_urls
 from stages.wikipedia.stage import CITED_URLS
 
 REFERENCE, RANDOM = "reference", "random"
@@ -142,6 +146,7 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
     What enters are those that are drawn; the others are counted as skipped, by why."""
 
     name = "reference_pages"
+    version = 2
     summary = "pages that Wikipedia cites and a random sample of the others, to train on"
     Settings = ReferencePagesSettings
     produces = "sample"
@@ -170,11 +175,16 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
         return {"public_suffix_list": suffixes_digest()}
 
     def units(self) -> list[WorkUnit]:
-        """Those whose pages may be written, then those that only name URLs."""
+        """Those whose pages may be written, then those that only name URLs. Raises InputError."""
         facts = {
             port: [part_facts(path) for _, paths in self.documents(port) for path in paths]
             for port in (*_PORTS, "wikipedia")
         }
+        if path := lacking([f.path for f in facts["wikipedia"]], [CITED_URLS]):
+            raise InputError(
+                f"{self.step.name}: {path} has no column {CITED_URLS}: it was not left by"
+                " `wikipedia`"
+            )
         split = self.layout.split_bytes
         units = [
             replace(unit, extra={"kind": kind})
@@ -241,7 +251,7 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
 
     def process_with(self, unit: WorkUnit, values: Sequence[Any], reporter: Reporter) -> Record:
         if unit.extra["kind"] == _CITED:
-            return Record(unit.name)
+            return self._damages(unit)
         keys = self._keys(unit)
         hashes = keys.distinct
         bits = collect_bits([v[2] for v in values if v[2] is not None], len(hashes))
@@ -273,7 +283,7 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Raises RuntimeError where not every document of the finished steps given was read."""
-        read = sum(r.counts.records for r in records)
+        read = sum(r.counts.records - r.counts.bad for r in records)
         before = [known for port in _PORTS for known, _ in self.documents(port)]
         due = sum(known.counts.documents_out for known in before if known is not None)
         if all(known is not None for known in before) and read != due:
@@ -302,20 +312,35 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
     def _cited(self, unit: WorkUnit, record: Record) -> Iterable[str]:
         """URLs named by a unit; files of lists leave their digest in `record`.
 
-        Raises RuntimeError where documents lack the column of cited URLs.
+        A list that ends in damage counts as far as it could be read; `_damages` tells the rest.
         """
-        if unit.extra["raw"]:
-            for piece in unit.pieces:
-                record.inputs.append(input_row(piece.path, whole=True))
-                with files.open_read(piece.path) as stream:
-                    yield from read_urls(stream)
+        if not unit.extra["raw"]:
+            for batch in self.batches(unit, [CITED_URLS]):
+                yield from batch.column(CITED_URLS).flatten().drop_null().to_pylist()
             return
-        for batch in self.batches(unit, [CITED_URLS]):
-            if CITED_URLS not in batch.schema.names:
-                raise RuntimeError(
-                    f"{unit.key} has no column {CITED_URLS}: it was not left by `wikipedia`"
-                )
-            yield from batch.column(CITED_URLS).flatten().drop_null().to_pylist()
+        damages = []
+        for piece in unit.pieces:
+            record.inputs.append(input_row(piece.path, whole=True))
+            number = 0
+            try:
+                with files.open_read(piece.path) as stream:
+                    for row in listed_urls(stream):
+                        number, url = row
+                        yield url
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                damages.append([piece.path, f"after line {number}", f"gzip: {error}"])
+        files.write_json(self.scratch(f"damages-{unit.name}.json"), damages)
+
+    def _damages(self, unit: WorkUnit) -> Record:
+        """Bad records for the damaged lists of a unit, as `emit` met them."""
+        if not unit.extra["raw"]:
+            return Record(unit.name)
+        folder, part = self.step.output, unit.part
+        with PartWriter(folder, part, self.step.name, only_leaving=True) as out:
+            for path, place, error in files.read_json(self.scratch(f"damages-{unit.name}.json")):
+                out.counts.records += 1
+                out.outcome(Bad(path, place, error))
+        return Record(unit.name, counts=out.counts, files=out.files)
 
 
 class _Draw:

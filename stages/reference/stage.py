@@ -66,6 +66,7 @@ class Reference(RuleStage[ReferenceSettings]):
         if self.settings.model_file is not None:
             if not Path(self.settings.model_file).is_file():
                 raise InputError(f"{self.step.name}: no file {self.settings.model_file}")
+            self.rule()  # It may be no model, or lack the label; each process loads it but once.
         # A step that will make the model may not have run yet; any other folder must hold a card.
         elif (
             files.is_dir(given[0])
@@ -93,6 +94,12 @@ class Reference(RuleStage[ReferenceSettings]):
     def models(self) -> dict[str, str]:
         card, path = self.card()
         return {"reference": files.sha256_of(str(path))} if card.model else {}
+
+    def memory(self) -> int:
+        """The model, which each process holds for itself: fastText cannot map it into memory."""
+        given = self.step.inputs.get("model", [])
+        path = files.join(given[0], MODEL_FILE) if given else str(self.settings.model_file)
+        return files.size(path) if files.exists(path) else 0
 
     def rule(self) -> ReferenceRule:
         def load() -> ReferenceRule:

@@ -191,6 +191,31 @@ def test_the_reference_classifier_is_made_of_the_pages_that_it_will_score(tmp_pa
     assert by_name["crawl.select"].inputs == {"input": ["/made/crawl.reference"]}
 
 
+def test_archives_of_fetched_pages_are_read_as_the_crawl_is(tmp_path: Path) -> None:
+    text = REFERENCE.replace(
+        "  urls: [/lists]\n",
+        "  pages: [/f/*.warc.gz, /ready]\n  random_pages: [/r/a.warc.wet.gz]\n",
+    ).replace("language, perplexity", "{language: {languages: [en]}}, perplexity")
+    by_name = {s.name: s for s in steps_of(tmp_path, text)}
+    names = list(by_name)
+    at = names.index("reference_pages")
+    assert names[at - 4 : at] == [
+        "reference_fetched",
+        "reference_fetched.language",
+        "reference_random",
+        "reference_random.language",
+    ]
+    assert by_name["reference_fetched"].stage == "commoncrawl"
+    assert by_name["reference_fetched"].inputs == {"input": ["/f/*.warc.gz"]}
+    assert by_name["reference_fetched.language"].settings == {"languages": ["en"]}
+    inputs = by_name["reference_pages"].inputs
+    assert inputs["pages"] == ["/ready", "/made/reference_fetched.language"]
+    assert inputs["random_pages"] == ["/made/reference_random.language"]
+    bare = text.replace("{language: {languages: [en]}}, ", "")
+    names = [s.name for s in steps_of(tmp_path, bare)]
+    assert "reference_fetched" in names and "reference_fetched.language" not in names
+
+
 def test_articles_are_read_before_the_pages_that_they_cite(tmp_path: Path) -> None:
     text = REFERENCE.replace("perplexity, ", "").replace(
         "language_model: {sources: [wiki], settings: {vocabulary: 400}}\n", ""

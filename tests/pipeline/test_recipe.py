@@ -402,3 +402,35 @@ def test_changes_that_cannot_be_made_are_told(load: Load, change: str, message: 
 def test_a_stage_whose_settings_are_no_mapping_cannot_be_changed(load: Load) -> None:
     with pytest.raises(RecipeError, match="is not one setting"):
         load(replaced("{keep: first}", "5"), ["sources.crawl.stages.line_dedup.keep=none"])
+
+
+def test_fuzzy_dedup_is_switched_on_for_a_source_before_it_is_selected(load: Load) -> None:
+    found, values = load(changes=["sources.crawl.fuzzy_dedup.threshold=0.7"])
+    uses = found.sources["crawl"].stages
+    assert [u.stage for u in uses] == [
+        "commoncrawl",
+        "line_dedup",
+        "language",
+        "fuzzy_dedup",
+        "select",
+    ]
+    assert uses[3].settings == {"threshold": 0.7}
+    assert len(values["sources"]["crawl"]["stages"]) == 4
+    found, _ = load(changes=["sources.wiki.fuzzy_dedup={against: crawl}"])
+    assert [u.stage for u in found.sources["wiki"].stages] == ["wikipedia", "fuzzy_dedup"]
+    assert found.needs("wiki") == ["crawl"]
+    found, _ = load(changes=["sources.wiki.fuzzy_dedup=null"])
+    assert [u.stage for u in found.sources["wiki"].stages] == ["wikipedia"]
+
+
+def test_mistakes_beside_the_switch_for_fuzzy_dedup_are_told_at_their_lines(load: Load) -> None:
+    text = TEXT.replace("    proportion: 3\n", "    proportion: 3\n    fuzzy_dedup: {ngrams: 5}\n")
+    with pytest.raises(RecipeError, match=r"r\.yaml:10: sources\.crawl\.fuzzy_dedup\.ngrams: "):
+        load(text)
+    text = text.replace("{ngrams: 5}", "{}").replace("[en, no]", "[en, klingon]")
+    line = text.splitlines().index("          languages: [en, klingon]") + 1
+    with pytest.raises(RecipeError, match=rf"r\.yaml:{line}: .*\.3\.select\.languages: "):
+        load(text)
+    twice = TEXT.replace("[wikipedia]", "[wikipedia, fuzzy_dedup]")
+    with pytest.raises(RecipeError, match="fuzzy_dedup is there twice"):
+        load(twice, ["sources.wiki.fuzzy_dedup={}"])

@@ -26,7 +26,9 @@ def test_urls_are_not_written_in_articles_as_the_crawl_has_them() -> None:
     wikitext = "".join(article.text or "" for article in references.citing_articles(0))
     written = [page.url for page in references.cited_pages(0) if f"[{page.url} " in wikitext]
     assert 0 < len(written) < references.CITED / 2
-    assert "web.archive.org" in wikitext and "http://annals" in wikitext
+    sites = {page.url.split("/")[2].removeprefix("www.") for page in references.cited_pages(0)}
+    assert "web.archive.org" in wikitext
+    assert any(f"http://{site}/" in wikitext for site in sites)
 
 
 def test_traps_stand_on_sites_that_nothing_is_learnt_from() -> None:
@@ -37,6 +39,15 @@ def test_traps_stand_on_sites_that_nothing_is_learnt_from() -> None:
     assert len(trapped) == 2 * references.TRAPS
     musts = [trap.must for group in groups for trap in group.traps]
     assert musts.count(Must.CITED) == musts.count(Must.NOT_CITED) == references.TRAPS
+
+
+def test_the_name_of_a_site_does_not_tell_its_kind() -> None:
+    """Names such as annals7 and deals7 would let a classifier that reads no word pass."""
+    cited = {page.url.split("/")[2] for page in references.cited_pages(0)}
+    others = {p.url.split("/")[2] for g in references.planted_pages(0) for p in g.pages} - cited
+    assert len(cited) == 40 and len(others) == 40 + 2 * references.TRAPS
+    first = {name.removeprefix("www.")[:4] for name in cited}
+    assert sum(name.removeprefix("www.")[:4] in first for name in others) > 0.9 * len(others)
 
 
 def test_the_same_seed_plants_the_same_pages() -> None:
