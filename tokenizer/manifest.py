@@ -90,8 +90,8 @@ class SourceTokens(_Part):
 class Shard(_Part):
     """One payload file. `path` is relative to the manifest's folder and ends in `.bin`.
 
-    `mask_sha256` is of the `.mask` file beside it, one byte a token: 1 where it is a label. None: no
-    such file, all tokens are.
+    `mask_sha256` is of the `.mask` file beside it, one byte a token: 1 where it is a label. None:
+    no such file, all tokens are.
     """
 
     path: ShardPath
