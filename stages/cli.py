@@ -19,7 +19,14 @@ from rich.table import Table
 from stages import registry
 from stages.engine import files, yaml_core
 from stages.engine.console import StepProgress, plain_width, step_table
-from stages.engine.execute import LOCAL, Engine, Executor, StageError, check_options
+from stages.engine.execute import (
+    LOCAL,
+    Engine,
+    Executor,
+    StageError,
+    check_options,
+    check_places,
+)
 from stages.engine.manifest import ManifestError
 from stages.engine.run import run_step
 from stages.engine.step import MAX_BAD, WRONG_PLACE, InputError, Layout, Port, Stage, Step, plain
@@ -178,7 +185,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
             f"no setting of {stage.name} is called {beam_options[0]} (see --help);"
             " Beam's own options need --runner"
         )
-    check_options(beam_options)
+    check_options(engine)
     output = values["output"].rstrip("/") or "/"
     step = Step(
         name=values["name"] or stage.name,
@@ -192,6 +199,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         progress=None if files.is_remote(output) or not engine.local else f"{output}.progress",
         max_bad=values["max_bad"],
     )
+    check_places(engine, [step])
     registry.create(step)
     with Executor(engine) as executor, StepProgress() as progress:
         result = run_step(step, executor, progress.tick(step))

@@ -291,7 +291,7 @@ class PartWriter:
             try:
                 size = len(outcome.text.encode())
                 row |= {"meta": meta_json(outcome.meta), **outcome.extra}
-                storable(row.values())
+                storable(value for name, value in row.items() if name != "text")
             except (ValueError, TypeError) as error:
                 # Lone surrogates, or a meta that is no JSON: one dead letter, not a dead unit.
                 why = f"not storable: {type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ counted exactly; hashes only find the pairs worth counting.
    partition that holds its first common key.
 3. `process`: all pairs (few) decide who stays.
 
-Memory: a reducer holds 33 bytes a key of its partition, and the shingles of a few books.
+Memory: a reducer holds 64 bytes a key of its partition, and the shingles of a few books.
 """
 
 from __future__ import annotations

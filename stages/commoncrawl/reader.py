@@ -243,16 +243,16 @@ def _wet_text(payload: bytes, meta: dict[str, Any]) -> tuple[str, str | None]:
     except UnicodeDecodeError:
         text = payload.decode("utf-8", "replace")
         meta["replaced"] = text.count("\ufffd")
-    text = _lines(text)
+    text = _lines(text.replace("\0", "") if "\0" in text else text)
     first = text.partition("\n")[0].strip()
     return text, first if len(first) <= _MAX_TITLE else None
 
 
 def _lines(text: str) -> str:
-    """`text` with `\\n` as line end, without blank lines around it and without NUL."""
+    """`text` with `\\n` as line end and without blank lines around it."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return clean(text).strip("\n").rstrip()
+    return text.strip("\n").rstrip()
 
 
 def _binary(body: bytes, declared: str | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ import xxhash
 from pydantic import Field
 
 from stages import urls as web
+from stages.dedup.line_text import column_bytes
 from stages.dedup.runs import (
     I64,
     U64,
@@ -29,6 +31,7 @@ from stages.dedup.runs import (
     partitions_for,
 )
 from stages.documents import PartWriter, further_columns, rejected_row, text_bytes
+from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.step import Record, S, Settings, ShuffleStage
 from stages.engine.units import WorkUnit
@@ -73,8 +76,9 @@ class _KeyDedup(ShuffleStage[S]):
         return [replace(u, extra={"partitions": partitions}) for u in units]
 
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
-        run, _ = self._run(unit)
+        run, best = self._run(unit)
         path = self.scratch(f"run-{unit.name}.bin")
+        files.write_bytes(self._best_path(unit), best.astype("<i8", copy=False).tobytes())
         return Record(
             unit.name, emitted=emit_run(run, path, unit.index, 0, unit.extra["partitions"])
         )
@@ -84,8 +88,8 @@ class _KeyDedup(ShuffleStage[S]):
         return Record(key, emitted=emitted)
 
     def process_with(self, unit: WorkUnit, values: Sequence[Any], reporter: Reporter) -> Record:
-        run, best = self._run(unit)
-        keep = collect_bits(values, len(run.hashes))
+        best = np.frombuffer(files.read_bytes(self._best_path(unit)), dtype="<i8")
+        keep = collect_bits(values, int(best.max(initial=-1)) + 1)
         columns = further_columns(unit.pieces[0].path)
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
             row = 0
@@ -95,6 +99,8 @@ class _KeyDedup(ShuffleStage[S]):
                 # -1: the document has no key; -2: another document of this unit is the best.
                 stays = mine == -1
                 stays[mine >= 0] = keep[mine[mine >= 0]]
+                if len(mine) < batch.num_rows:
+                    raise RuntimeError(f"{len(best)} keys for more documents in {unit.key}")
                 out.counts.documents_in += batch.num_rows
                 out.counts.text_bytes_in += text_bytes(batch.column("text"))
                 for i in np.flatnonzero(~stays).tolist():
@@ -104,6 +110,10 @@ class _KeyDedup(ShuffleStage[S]):
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                 )
         return Record(unit.name, counts=out.counts, files=out.files)
+
+    def _best_path(self, unit: WorkUnit) -> str:
+        """Where `emit` leaves what `process_with` needs, for keys may cost reading all texts."""
+        return self.scratch(f"best-{unit.name}.bin")
 
     def _run(self, unit: WorkUnit) -> tuple[Run, I64]:
         """The unit's run, and per document the entry it stands for (see `process_with`)."""
@@ -161,11 +171,14 @@ class DocumentDedup(_KeyDedup[DocumentDedupSettings]):
     reads = ("text",)
 
     def keys(self, batch: pa.RecordBatch) -> tuple[U64, I64, Bools]:
-        texts = batch.column("text").to_pylist()
+        data, offsets = column_bytes(batch.column("text"))
+        whole, n = memoryview(data.data), batch.num_rows
         keys = np.fromiter(
-            (xxhash.xxh3_64_intdigest(text.encode()) for text in texts), np.uint64, len(texts)
+            (xxhash.xxh3_64_intdigest(whole[a:b]) for a, b in pairwise(offsets.tolist())),
+            np.uint64,
+            n,
         )
-        return keys, np.zeros(len(texts), np.int64), np.ones(len(texts), np.bool_)
+        return keys, np.zeros(n, np.int64), np.ones(n, np.bool_)
 
 
 def seconds(created: str | None) -> int:

@@ -10,7 +10,7 @@ any two pages share them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from stages.ccnet_text import Variant, batch_line_hashes, line_hash
+from stages.dedup.line_text import ColumnLines, column_bytes
 from stages.dedup.runs import (
     I64,
     U64,
@@ -85,41 +86,52 @@ class LineDedupSettings(Settings):
     )
 
 
-@dataclass(frozen=True)
 class UnitLines:
-    """The lines of a unit's documents, flat. `document[i]` is the row that line i belongs to."""
+    """The lines of a unit's documents, flat. `document[i]`, which never falls, is the row that
+    line i belongs to; `number[i]` numbers its hash among the distinct ones, ascending."""
 
-    hashes: U64
-    document: I64
+    def __init__(self, hashes: U64, document: I64) -> None:
+        self.hashes, self.document = hashes, document
+        # Not stable: what has the same hash is put in order only where there is more of it.
+        self._order = np.argsort(hashes)
+        ordered = hashes[self._order]
+        self._first = first_of_group(ordered)
+        self.distinct: U64 = ordered[self._first]
+        self.number = np.empty(len(hashes), dtype=np.int64)
+        self.number[self._order] = np.cumsum(self._first) - 1
 
     def once_per_document(self) -> Bools:
         """True where a line is the first of its hash in its document, and not blank."""
-        order = np.lexsort((self.hashes, self.document))
-        h, d = self.hashes[order], self.document[order]
-        first = np.ones(len(order), dtype=np.bool_)
-        first[1:] = (h[1:] != h[:-1]) | (d[1:] != d[:-1])
-        out = np.empty(len(order), dtype=np.bool_)
-        out[order] = first
-        return out & (self.hashes != EMPTY_LINE_HASH)
+        last = np.ones(len(self._first), dtype=np.bool_)
+        last[:-1] = self._first[1:]
+        several = self._order[~(self._first & last)]
+        # By hash, then by place.
+        several = np.sort(self.number[several] * len(self.hashes) + several) % len(self.hashes)
+        number, document = self.number[several], self.document[several]
+        again = (number[1:] == number[:-1]) & (document[1:] == document[:-1])
+        out = self.hashes != EMPTY_LINE_HASH
+        out[several[1:][again]] = False
+        return out
 
     def run(self, eligible: Bools) -> Run:
         """Distinct hashes with the number of documents of this unit that have them (at most 2)."""
-        unique, counts = np.unique(self.hashes[eligible], return_counts=True)
-        return Run(unique, np.minimum(counts, _MANY).astype(np.int64))
+        documents = np.bincount(self.number[eligible], minlength=len(self.distinct))
+        there = documents > 0
+        return Run(self.distinct[there], np.minimum(documents[there], _MANY))
 
-    def kept(self, eligible: Bools, run: Run, keep: Bools, first: bool) -> Bools:
-        """Which lines stay, given the decisions on the run's hashes."""
-        stays = eligible.copy()
+    def kept(self, eligible: Bools, keep: Bools, first: bool) -> Bools:
+        """Which lines stay, given the decisions on the hashes of `run(eligible)`."""
         where = np.flatnonzero(eligible)
-        index = np.searchsorted(run.hashes, self.hashes[where])
-        stays[where] = keep[index]
+        numbers = self.number[where]
+        stays = np.zeros(len(self.distinct), dtype=np.bool_)
+        stays[np.bincount(numbers, minlength=len(stays)) > 0] = keep
+        out = eligible & stays[self.number]
         if first:
             # Of this unit's documents only the first one keeps the line.
-            _, earliest = np.unique(self.hashes[where], return_index=True)
-            in_unit = np.zeros(len(where), dtype=np.bool_)
-            in_unit[earliest] = True
-            stays[where] &= in_unit
-        return stays
+            earliest = np.empty(len(self.distinct), dtype=np.int64)
+            earliest[numbers[::-1]] = where[::-1]
+            out[where] &= earliest[numbers] == where
+        return out
 
 
 def keep_none(hashes: U64, units: I64, values: I64) -> Bools:
@@ -178,7 +190,7 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
         eligible = lines.once_per_document()
         run = lines.run(eligible)
         keep = collect_bits(values, len(run.hashes))
-        stays = lines.kept(eligible, run, keep, self.settings.keep == "first")
+        stays = lines.kept(eligible, keep, self.settings.keep == "first")
         offsets = np.searchsorted(lines.document, np.arange(rows + 1))
         columns = [f for f in further_columns(unit.pieces[0].path) if f.name != LINE_HASHES]
         with PartWriter(self.step.output, unit.part, self.step.name, columns) as out:
@@ -199,39 +211,38 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
         """Rewrites the texts of a batch; `offsets` are the bounds of its documents' lines."""
         out.counts.documents_in += batch.num_rows
         out.counts.text_bytes_in += text_bytes(batch.column("text"))
-        survivors: list[int] = []
-        texts: list[str] = []
-        metas: list[str | None] = []
-        olds = batch.column("meta").to_pylist()
-        for row, text in enumerate(batch.column("text").to_pylist()):
-            start, end = int(offsets[row]), int(offsets[row + 1])
-            if start == end and len(text) < self.settings.min_chars_before:
-                out.leave(rejected_row(batch, row, Reject("too_short", f"{len(text)} characters")))
-                continue
-            mine = stays[start:end]
-            removed = int(end - start - mine.sum())
-            old = olds[row]
-            if removed:
-                kept = np.flatnonzero(mine)
-                parts = text.split("\n")
-                if len(parts) != end - start:
-                    key = batch.column("id")[row].as_py()
-                    error = f"line_hashes: {end - start} hashes for {len(parts)} lines"
-                    out.leave(Bad(place, key, error))
-                    continue
-                text = "\n".join([parts[i] for i in kept])
-                meta = orjson.loads(old) if old else {}
-                meta["lines_removed"], meta["lines"] = removed, end - start
-                old = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
-            if len(text) < self.settings.min_chars_after:
-                detail = f"{removed} of {end - start} lines removed, {len(text)} characters left"
+        start, end = offsets[:-1], offsets[1:]
+        kept_before = np.concatenate([[0], np.cumsum(stays[offsets[0] : offsets[-1]])])
+        removed = end - start - np.diff(kept_before[offsets - offsets[0]])
+        lines = ColumnLines.of(batch.column("text"))
+        apart = (removed > 0) & (lines.counts != end - start)
+        touched = (removed > 0) & ~apart
+        keep = np.repeat(~touched, lines.counts)
+        keep[~keep] = stays[offsets[0] : offsets[-1]][np.repeat(touched, end - start)]
+        texts = lines.only(keep)
+        chars = pc.utf8_length(texts).to_numpy()
+        before = (start == end) & (chars < self.settings.min_chars_before)
+        after = ~before & (chars < self.settings.min_chars_after)
+        for row in np.flatnonzero(before | apart | after).tolist():
+            n = int(end[row] - start[row])
+            if before[row]:
+                verdict = Reject("too_short", f"{chars[row]} characters")
+                out.leave(rejected_row(batch, row, verdict))
+            elif apart[row]:
+                error = f"line_hashes: {n} hashes for {lines.counts[row]} lines"
+                out.leave(Bad(place, batch.column("id")[row].as_py(), error))
+            else:
+                detail = f"{removed[row]} of {n} lines removed, {chars[row]} characters left"
                 out.leave(rejected_row(batch, row, Reject("duplicate_lines", detail)))
-                continue
-            survivors.append(row)
-            texts.append(text)
-            metas.append(old)
-        kept_batch = batch.take(pa.array(survivors, pa.int64()))
-        out.batch(with_columns(kept_batch, out.schema, {"text": texts, "meta": metas}))
+        goes_on = ~(before | apart | after)
+        metas = batch.column("meta").to_pylist()
+        for row in np.flatnonzero(touched & goes_on).tolist():
+            meta = orjson.loads(metas[row]) if metas[row] else {}
+            meta["lines_removed"] = int(removed[row])
+            meta["lines"] = int(end[row] - start[row])
+            metas[row] = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
+        changed = with_columns(batch, out.schema, {"text": texts, "meta": metas})
+        out.batch(changed.filter(pa.array(goes_on)))
 
     def _lines(self, unit: WorkUnit) -> tuple[UnitLines, int]:
         """Line hashes of the unit's documents, from the column if it is there, else computed."""
@@ -266,6 +277,5 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
 
 def _stored(column: pa.Array) -> tuple[U64, I64]:
     """(hashes, lines per document) of a binary column of little-endian uint64."""
-    lengths = np.asarray(pc.binary_length(column), dtype=np.int64)
-    joined = b"".join(column.to_pylist())
-    return np.frombuffer(joined, dtype="<u8"), lengths // 8
+    data, offsets = column_bytes(column)
+    return np.frombuffer(data.tobytes(), dtype="<u8"), np.diff(offsets) // 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,15 +26,24 @@ from stages.engine.progress import Progress
 from stages.engine.step import Step
 
 _LINE_EVERY_SECONDS = 10.0
+# A unit that is in work for so long is named.
+_LONG_SECONDS = 30.0
 _PHASES = ("emit", "reduce", "process")
 
 
 class StepProgress:
-    """Live bars when a terminal watches, a plain line now and then otherwise."""
+    """Live bars when a terminal watches, a plain line now and then otherwise.
 
-    def __init__(self, console: Console | None = None) -> None:
+    While a step runs there is never silence for much more than `every` seconds, whatever it does.
+    """
+
+    def __init__(self, console: Console | None = None, every: float = _LINE_EVERY_SECONDS) -> None:
         self.console = console or Console(stderr=True)
         self._live = self.console.is_terminal
+        self._every = every
+        self._said = time.monotonic()
+        self._step = ""
+        self._over = threading.Event()
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -52,11 +62,23 @@ class StepProgress:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self._over.set()
         if self._live:
             self._bars.stop()
 
     def say(self, text: str) -> None:
+        self._said = time.monotonic()
         self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _pulse(self) -> None:
+        """Breaks the silence while no unit is in work: input is listed, or a manifest made."""
+        since, step = time.monotonic(), ""
+        while not self._over.wait(self._every / 10):
+            if self._step != step:
+                since, step = time.monotonic(), self._step
+            now = time.monotonic()
+            if now - self._said >= 1.2 * self._every:
+                self.say(f"  {step}: at work for {now - since:.0f} s, no unit in work")
 
     def bytes(self, label: str) -> Callable[[int, int], None]:
         """A callback that shows bytes done of bytes in all."""
@@ -74,10 +96,13 @@ class StepProgress:
         """A callback for `run_step`; shows the phases of one step."""
         tasks: dict[str, TaskID] = {}
         started = time.monotonic()
-        last = started
+        state = ""
+        if not self._live and not self._step:
+            threading.Thread(target=self._pulse, daemon=True, name="pulse").start()
+        self._step = step.name
 
         def show(progress: Progress, units: int) -> None:
-            nonlocal last
+            nonlocal state
             now = time.monotonic()
             phases = [p for p in _PHASES if p in progress.done or _running(progress, p)]
             if self._live:
@@ -92,19 +117,28 @@ class StepProgress:
                         completed=progress.done.get(phase, 0),
                         rate=_rate(documents, size, now - started),
                     )
-            elif now - last >= _LINE_EVERY_SECONDS and phases:
-                last = now
+            if progress.state != state:
+                state = progress.state
+                self.say(f"  {step.name}: {state.lower()}, job {progress.job}")
+            if not self._live and now - self._said >= self._every and phases:
                 documents, size = progress.live(phases[-1])
                 done = progress.done.get(phases[-1], 0)
                 of = f"{done} keys" if phases[-1] == "reduce" else f"{done} of {units} units"
                 rate = f", {_rate(documents, size, now - started)}" if documents else ""
-                self.say(f"  {step.name}: {phases[-1]}, {of} done{rate}")
+                self.say(f"  {step.name}: {phases[-1]}, {of} done{rate}{_long(progress, now)}")
 
         return show
 
 
 def _running(progress: Progress, phase: str) -> bool:
     return any(p == phase for p, _ in progress.running)
+
+
+def _long(progress: Progress, now: float) -> str:
+    longest = progress.longest(now)
+    if longest is None or longest[1] < _LONG_SECONDS:
+        return ""
+    return f"; {longest[1]:.0f} s on {longest[0]}"
 
 
 def _rate(documents: int, size: int, seconds: float) -> str:

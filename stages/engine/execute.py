@@ -8,78 +8,67 @@ launching process learns of it: a dead worker would make the local runner wait f
 
 from __future__ import annotations
 
-import argparse
+import atexit
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
+import threading
+import time
 import traceback
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from stages import registry
-from stages.engine import models
+from stages.engine import models, remote
+from stages.engine.deaths import NO_UNIT, Deaths
+from stages.engine.memory import MIB, MemoryWatch
+from stages.engine.options import LOCAL, Engine, check_options, check_places
 from stages.engine.pool import (
     WorkerMother,
     die_with_parent,
     ended_well,
+    import_ahead,
     keep_to_loopback,
     serve_pool,
 )
 from stages.engine.progress import Progress
-from stages.engine.step import InputError, Step
+from stages.engine.step import Step
 from stages.engine.units import WorkUnit
 
-LOCAL = "local"
-# Names by which people ask for Beam's own local runners. `DirectRunner` would try to download
-# another runner first, so they all mean our local engine.
-_LOCAL_NAMES = {LOCAL, "directrunner", "fnapirunner", "switchingdirectrunner"}
-_DEATHS_PER_UNIT = 2
+_LOOK_EVERY_SECONDS = 0.1
 # How a unit's failure reads when Beam passes it on.
 _UNIT_ERROR = re.compile(r"UnitError: (.*?)(?: \[while running '.*'\])?$")
+
+
+__all__ = [
+    "LOCAL",
+    "Engine",
+    "Executor",
+    "StageError",
+    "check_options",
+    "check_places",
+    "log_path",
+    "run_inline",
+]
 
 
 class StageError(Exception):
     """A step did not finish; the message says what, where, and how to go on."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """How steps are run. `workers` counts local processes; `options` are Beam's own flags."""
-
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    runner: str = LOCAL
-    options: tuple[str, ...] = ()
-
-    @property
-    def local(self) -> bool:
-        return self.runner.lower() in _LOCAL_NAMES
-
-
-def check_options(options: Sequence[str]) -> None:
-    """Raises InputError for an option that Beam does not know: it would be passed over there."""
-    if not options:
-        return
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for group in PipelineOptions.__subclasses__():
-        # Beam's own way of collecting them; two groups may not share a name there either.
-        add = getattr(group, "_add_argparse_args", None)
-        if add is not None:
-            add(parser)
-    _, unknown = parser.parse_known_args(list(options))
-    if unknown:
-        raise InputError(f"{unknown[0]} is neither a setting here nor an option of Beam")
-
-
 class Executor:
     """Runs steps one after another. A context manager; make it before any thread is started."""
+
+    start_up_s = 0.0
+    """Of the last step: seconds from the asking to the beginning of its first unit."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -91,9 +80,10 @@ class Executor:
         if self._pid == 0:
             try:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 die_with_parent(parent)
                 self._pipe.close()
-                _mother(child_end, engine)
+                _mother(child_end)
             except BaseException:
                 traceback.print_exc()
                 raise
@@ -102,9 +92,12 @@ class Executor:
         child_end.close()
 
     def __enter__(self) -> Executor:
+        # Asked to end (by a batch system, or at shutdown), the command ends as with Ctrl-C.
+        self._before = _on_terminate(_interrupt)
         return self
 
     def __exit__(self, *_: Any) -> None:
+        _on_terminate(self._before)
         self._pipe.close()
         try:
             os.kill(self._pid, signal.SIGKILL)
@@ -120,47 +113,63 @@ class Executor:
     ) -> None:
         """Runs the units that `units()` says are due, again after the death of a worker.
 
-        Raises StageError when a unit fails, or has killed its worker twice.
+        Raises StageError when a unit fails, or kills its worker again.
         """
-        deaths: Counter[str] = Counter()
+        with _told_here(step) as step:
+            self._run(step, units, tick)
+
+    def _run(
+        self,
+        step: Step,
+        units: Callable[[], Sequence[WorkUnit]],
+        tick: Callable[[Progress], None] | None,
+    ) -> None:
+        deaths = Deaths(self.engine.workers)
+        asked = time.monotonic()
         while due := units():
             progress = Progress()
             if step.progress and os.path.exists(step.progress):
                 os.unlink(step.progress)
-            answer = self._ask(step, due, progress, tick)
+            watch = MemoryWatch((self.engine.worker_memory_mb or 0) * MIB)
+            engine = replace(self.engine, workers=deaths.workers)
+            answer = self._ask(step, due, engine, progress, watch, tick)
             if answer["ok"]:
+                self.start_up_s = (progress.first or asked) - asked
                 return
             if "pid" not in answer:
                 raise StageError(
                     f"{step.name}: {answer['error']}; finished units are kept, the same command"
                     f" goes on from there{_more(step)}"
                 )
-            victims = list(progress.units_of(answer["pid"])) or ["(no unit was begun)"]
-            deaths.update(victims)
-            worst = max(deaths.values())
-            how = _cause(answer["status"])
-            if worst >= _DEATHS_PER_UNIT:
+            victim = next(progress.units_of(answer["pid"]), NO_UNIT)
+            cause = deaths.add(victim, answer["status"], watch.taken(answer["pid"]))
+            if deaths.final:
                 raise StageError(
-                    f"{step.name}: a worker died ({how}) {worst} times on {victims[0]};"
-                    f" finished units are kept, the same command goes on from there{_more(step)}"
+                    f"{step.name}: {deaths.told(victim, cause)}; finished units are kept, the same"
+                    f" command goes on from there{_more(step)}"
                 )
+            fewer = f" with {deaths.workers} at a time" if deaths.workers < engine.workers else ""
             logging.getLogger(__name__).warning(
-                "%s: a worker died (%s) on %s; trying again", step.name, how, victims[0]
+                "%s: a worker died (%s) on %s; trying again%s", step.name, cause, victim, fewer
             )
 
     def _ask(
         self,
         step: Step,
         due: Sequence[WorkUnit],
+        engine: Engine,
         progress: Progress,
+        watch: MemoryWatch,
         tick: Callable[[Progress], None] | None,
     ) -> dict[str, Any]:
         try:
-            self._pipe.send((step, list(due)))
-            while not self._pipe.poll(0.1):
-                if step.progress and tick:
+            self._pipe.send((step, list(due), engine))
+            while not self._pipe.poll(_LOOK_EVERY_SECONDS):
+                if step.progress:
                     progress.read(step.progress)
-                    tick(progress)
+                    watch.look(progress.pids())
+                    if tick:
+                        tick(progress)
             answer: dict[str, Any] = self._pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise StageError(
@@ -172,6 +181,38 @@ class Executor:
             if tick:
                 tick(progress)
         return answer
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _on_terminate(handler: Any) -> Any:
+    """Sets what SIGTERM does and returns what it did; only the main thread may, others get None."""
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _told_here(step: Step) -> Iterator[Step]:
+    """The step with a local file for its progress, made for it where its output is remote.
+
+    What such a step's processes printed is kept if it fails.
+    """
+    if step.progress:
+        yield step
+        return
+    folder = tempfile.mkdtemp(prefix="llama-corpus-")
+    keep = False
+    try:
+        yield replace(step, progress=os.path.join(folder, f"{step.name}.progress"))
+    except StageError:
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder)
 
 
 def run_inline(step: Step, units: Sequence[WorkUnit]) -> None:
@@ -210,23 +251,12 @@ def _more(step: Step) -> str:
     return f" (more in {path})" if path and os.path.exists(path) else ""
 
 
-def _cause(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        hint = ", often for want of memory" if number == signal.SIGKILL else ""
-        return f"signal {signal.Signals(number).name}{hint}"
-    return f"exit code {os.waitstatus_to_exitcode(status)}"
-
-
-def _mother(pipe: Connection, engine: Engine) -> None:
+def _mother(pipe: Connection) -> None:
     _quiet()
-    import apache_beam  # noqa: F401  (imported once, before the forks)
-
-    from stages.engine import transforms  # noqa: F401
-
+    import_ahead()
     while True:
         try:
-            step, units = pipe.recv()
+            step, units, engine = pipe.recv()
         except EOFError:
             return
         registry.stage_class(step.stage)
@@ -235,10 +265,12 @@ def _mother(pipe: Connection, engine: Engine) -> None:
         pid = os.fork()
         if pid == 0:
             try:
-                die_with_parent(parent)
+                (die_with_parent if engine.local else remote.end_with_parent)(parent)
                 _write_log(step)
                 mouth.send(_answer(step, units, engine, mouth))
             finally:
+                if not engine.local:
+                    atexit._run_exitfuncs()  # So Beam stops a job server that it started.
                 os._exit(0)
         _, status = os.waitpid(pid, 0)
         # A runner that said nothing was killed, or it is a one-process run that a unit ended.
@@ -254,7 +286,10 @@ def _answer(
 ) -> dict[str, Any]:
     try:
         mother = WorkerMother() if engine.local and engine.workers > 1 else None
-        _run_pipeline(step, units, engine, mother, mouth)
+        if engine.local:
+            _run_pipeline(step, units, engine, mother, mouth)
+        else:
+            remote.run(step, units, engine)
         return {"ok": True}
     except BaseException as error:  # noqa: BLE001 - it travels to the launching process
         if os.environ.get("LLAMA_CORPUS_DEBUG"):
@@ -284,16 +319,15 @@ def _run_pipeline(
 ) -> None:
     _quiet()
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+    from apache_beam.options.pipeline_options import DirectOptions
     from apache_beam.runners.portability.fn_api_runner import fn_runner
 
     from stages.engine import transforms
+    from stages.engine.dealing import DealingRunner, LocalOptions
 
-    options = PipelineOptions(list(engine.options))
+    options = LocalOptions(list(engine.options))
     runner: Any
-    if not engine.local:
-        runner = engine.runner
-    elif mother is None:
+    if mother is None:
         runner = fn_runner.FnApiRunner()
     else:
         from apache_beam.transforms.environments import ExternalEnvironment
@@ -301,7 +335,7 @@ def _run_pipeline(
         keep_to_loopback()
         address, _server = serve_pool(mother)
         options.view_as(DirectOptions).direct_num_workers = engine.workers
-        runner = fn_runner.FnApiRunner(default_environment=ExternalEnvironment(address))
+        runner = DealingRunner(default_environment=ExternalEnvironment(address))
 
         def died(pid: int, status: int) -> None:
             if mouth is not None and not ended_well(status):

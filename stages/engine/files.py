@@ -14,9 +14,11 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import fsspec
 import orjson
@@ -24,6 +26,10 @@ import xxhash
 
 from tokenizer.files import TEMPORARY, AtomicFile
 
+T = TypeVar("T")
+
+# Requests at a time to a remote file system, which answers each in tens of milliseconds.
+_SIDE_BY_SIDE = 64
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -74,6 +80,29 @@ def names(folder: str) -> list[str]:
     fs, inner = filesystem(folder)
     fs.invalidate_cache(inner)
     return sorted(basename(p) for p in fs.ls(inner, detail=False))
+
+
+def each(function: Callable[[str], T], paths: Sequence[str]) -> list[T]:
+    """`function(path)` of all paths, in order; of remote ones side by side, as each waits."""
+    if not any(is_remote(path) for path in paths):
+        return [function(path) for path in paths]
+    with futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        return list(pool.map(function, paths))
+
+
+def sizes(paths: Sequence[str]) -> list[int | None]:
+    """Bytes of each file now; None for one that there is not."""
+
+    def size_of(path: str) -> int | None:
+        fs, inner = filesystem(path)
+        try:
+            return int(fs.size(inner))
+        except FileNotFoundError:
+            return None
+
+    for fs, folder in {(fs, inner.rpartition("/")[0]) for fs, inner in map(filesystem, paths)}:
+        fs.invalidate_cache(folder)
+    return each(size_of, paths)
 
 
 def make_dirs(path: str) -> None:
@@ -162,22 +191,28 @@ def _walk(folder: str) -> list[str]:
 def open_read(path: str) -> IO[bytes]:
     """Opens for reading; local files as plain buffered files (mmap-able, with `fileno`)."""
     fs, inner = filesystem(path)
-    return open(inner, "rb") if not is_remote(path) else fs.open(inner, "rb")
+    if not is_remote(path):
+        return open(inner, "rb")
+    # fsspec's own files read lines in Python, and of any length.
+    return io.BufferedReader(fs.open(inner, "rb"), BLOCK)
 
 
 BLOCK = 1 << 20
 
 
 class Digest:
-    """The sha256 of a stream, and a 64-bit hash of each of its blocks of a MiB.
+    """The sha256 of a stream, and of each of its blocks of a MiB a 64-bit hash and the CRC-32.
 
-    The first proves a file, the second tells where a damaged one is damaged.
+    The first proves a file, the hashes tell which block of a damaged one is damaged, and the CRC,
+    being linear, which byte if it is one alone (`pipeline.damage`).
     """
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
         self._block = xxhash.xxh3_64()
         self._blocks: list[str] = []
+        self._crc = 0
+        self._crcs: list[str] = []
         self.count = 0
 
     def update(self, data: memoryview) -> None:
@@ -185,11 +220,14 @@ class Digest:
         while len(data):
             here = data[: BLOCK - self.count % BLOCK]
             self._block.update(here)
+            self._crc = zlib.crc32(here, self._crc)
             self.count += len(here)
             data = data[len(here) :]
             if self.count % BLOCK == 0:
                 self._blocks.append(self._block.hexdigest())
+                self._crcs.append(f"{self._crc:08x}")
                 self._block.reset()
+                self._crc = 0
 
     def hexdigest(self) -> str:
         return self._sha.hexdigest()
@@ -197,12 +235,14 @@ class Digest:
     def entry(self, path: str, rows: int = 0) -> dict[str, Any]:
         """A manifest's entry of the file."""
         last = [self._block.hexdigest()] if self.count % BLOCK else []
+        last_crc = [f"{self._crc:08x}"] if self.count % BLOCK else []
         return {
             "path": path,
             "rows": rows,
             "bytes": self.count,
             "sha256": self.hexdigest(),
             "blocks": "".join([*self._blocks, *last]),
+            "crcs": "".join([*self._crcs, *last_crc]),
         }
 
 

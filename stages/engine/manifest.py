@@ -97,12 +97,8 @@ def load(folder: str) -> Manifest | None:
 
 def missing_files(listed: Sequence[dict[str, Any]], folder: str) -> list[str]:
     """Files that a manifest or record lists and that are absent or of another size."""
-    return [
-        f["path"]
-        for f in listed
-        if not files.exists(files.join(folder, f["path"]))
-        or files.size(files.join(folder, f["path"])) != f["bytes"]
-    ]
+    found = files.sizes([files.join(folder, f["path"]) for f in listed])
+    return [f["path"] for f, size in zip(listed, found, strict=True) if size != f["bytes"]]
 
 
 def code_version() -> dict[str, str]:

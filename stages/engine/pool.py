@@ -10,18 +10,32 @@ wait for it for ever.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# Loaded here, because between a fork and an exec nothing can be loaded safely.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+# `die_with_parent` for a program. Not as a `preexec_fn`: with one, Python forks in earnest, and
+# grpc, which a worker has running, aborts such a child now and then.
+_GUARD = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)})
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 # The exit code of a worker that its runner released. It is not 0, because a library may end the
 # process with 0 in the midst of a unit, and the runner would wait for that worker for ever.
 _RELEASED = 86
@@ -31,15 +45,56 @@ _MESSAGE_LIMIT = [
 ]
 
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
     """This process is killed when its parent dies (Linux), so a killed run leaves nothing behind.
 
     `parent` is its pid, taken before the fork: the parent may have died in between.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Runs a program of a unit's to its end; killed when this process is (Linux), so that a stopped
+    run leaves none that goes on for hours."""
+    guarded = [sys.executable, "-IS", "-c", _GUARD, str(os.getpid())] if _libc else []
+    return subprocess.run(
+        [*guarded, *command], capture_output=True, text=True, errors="replace", check=False
+    )
+
+
+def import_ahead() -> None:
+    """Imports what a runner and its workers need, once, in the process that they are forked from.
+
+    Beam imports most of it late, so each of them would do it anew for every step. What is there
+    then is kept from the garbage collector, which would touch, and so copy, all of it in each.
+    """
+    for unused in ("bson", "pymongo"):
+        # Beam's connector for MongoDB, with a TLS library: a seventh of the time that Beam takes.
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
+    import apache_beam  # noqa: F401
+    import fsspec.implementations.local  # noqa: F401
+    import grpc.experimental  # noqa: F401
+    from apache_beam.runners.worker import sdk_worker  # noqa: F401
+
+    from stages.engine import dealing, transforms  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    keep_pages()
+
+
+def keep_pages() -> None:
+    """Has the C library keep freed memory for the next array, instead of giving it back at once.
+
+    By default each array of some hundred kilobytes is new pages of the kernel, which are dear on a
+    virtual machine: hash shuffles took a quarter less CPU so, at the same peak (glibc).
+    """
+    if _libc is not None and hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # The most that glibc takes.
+        _libc.mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def ended_well(status: int) -> bool:

@@ -1,7 +1,8 @@
 """Live progress: workers append one line per event to a local file, the command line tails it.
 
 A line is far shorter than a pipe buffer and written by one `write` on an O_APPEND file, so lines
-of several processes never mix. On a remote runner there is no such file; its metrics serve there.
+of several processes never mix. On a remote runner only the launching machine writes it: the job's
+state and counters.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -27,7 +29,8 @@ class Reporter:
 
     def _say(self, **event: object) -> None:
         if self._fd is not None:
-            os.write(self._fd, orjson.dumps({"pid": os.getpid(), **event}) + b"\n")
+            said = {"pid": os.getpid(), "t": round(time.monotonic(), 3), **event}
+            os.write(self._fd, orjson.dumps(said) + b"\n")
 
     def started(self, phase: str, unit: str) -> None:
         self._say(e="started", phase=phase, unit=unit)
@@ -50,12 +53,20 @@ class Reporter:
 
 @dataclass
 class Progress:
-    """The state that a progress file tells."""
+    """The state that a progress file tells; `state` and `job` are a remote runner's words.
+
+    `began`: when each running unit was begun; `first`: when the first of all was (seconds of the
+    machine's monotonic clock, which all processes share).
+    """
 
     running: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     documents: dict[str, int] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
+    began: dict[tuple[str, str], float] = field(default_factory=dict)
+    first: float | None = None
+    state: str = ""
+    job: str = ""
     _offset: int = 0
     _rest: bytes = b""
 
@@ -76,16 +87,31 @@ class Progress:
                 continue
             self._take(event)
 
-    def _take(self, event: dict[str, object]) -> None:
+    def _told_by_runner(self, event: dict[str, Any]) -> None:
+        """Totals of a job elsewhere: its counters are named `<phase>.<figure>`."""
+        self.state, self.job = event["state"], event["job"]
+        figures = {"units": self.done, "documents": self.documents, "bytes": self.size}
+        for name, total in event["counters"].items():
+            phase, _, figure = name.partition(".")
+            if figure in figures:
+                figures[figure][phase] = total
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["e"] == "runner":
+            self._told_by_runner(event)
+            return
         phase, unit = str(event["phase"]), str(event["unit"])
         key = (phase, unit)
         if event["e"] == "started":
             self.running[key] = (int(str(event["pid"])), 0, 0)
+            self.began[key] = float(event.get("t", 0.0))
+            self.first = self.began[key] if self.first is None else self.first
         elif event["e"] == "advanced":
             pid = int(str(event["pid"]))
             self.running[key] = (pid, int(str(event["documents"])), int(str(event["bytes"])))
         else:
             self.running.pop(key, None)
+            self.began.pop(key, None)
             self.done[phase] = self.done.get(phase, 0) + 1
             self.documents[phase] = self.documents.get(phase, 0) + int(str(event["documents"]))
             self.size[phase] = self.size.get(phase, 0) + int(str(event["bytes"]))
@@ -97,6 +123,17 @@ class Progress:
             self.documents.get(phase, 0) + sum(v[1] for v in running),
             self.size.get(phase, 0) + sum(v[2] for v in running),
         )
+
+    def longest(self, now: float) -> tuple[str, float] | None:
+        """The unit that is in work the longest, and for how many seconds."""
+        if not self.began:
+            return None
+        (_, unit), since = min(self.began.items(), key=lambda item: (item[1], item[0]))
+        return unit, max(0.0, now - since)
+
+    def pids(self) -> set[int]:
+        """Processes that have a unit in work."""
+        return {pid for pid, _, _ in self.running.values()}
 
     def units_of(self, pid: int) -> Iterator[str]:
         """Units that a process had begun and not finished."""

@@ -23,9 +23,13 @@ class RuleStage(Stage[S]):
     def rule(self) -> Rule:
         """The rule with its models loaded; made once per worker process."""
 
+    def rule_for(self, batch: pa.RecordBatch) -> Rule:
+        """The rule as it is asked about the documents of one batch, in order."""
+        return self._rule
+
     def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
         if not hasattr(self, "_rule"):
-            self._rule = self.rule()
+            self._rule: Rule = self.rule()
         own = {c.name for c in self.columns}
         carried = [f for f in further_columns(unit.pieces[0].path) if f.name not in own]
         columns = [*carried, *self.columns]
@@ -33,7 +37,7 @@ class RuleStage(Stage[S]):
             for piece in unit.pieces:
                 groups = piece.row_groups
                 for batch in read_batches(piece.path, row_groups=groups):
-                    apply_rule(batch, self._rule, out, piece.path)
+                    apply_rule(batch, self.rule_for(batch), out, piece.path)
                     reporter.advanced(
                         "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                     )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from stages import registry
@@ -22,7 +23,7 @@ from stages.engine import files, manifest
 from stages.engine.execute import Executor, StageError, log_path, run_inline
 from stages.engine.manifest import Manifest
 from stages.engine.progress import Progress
-from stages.engine.step import STATE, InputError, Record, ShuffleStage, Stage, Step, plain
+from stages.engine.step import DUE, STATE, InputError, Record, ShuffleStage, Stage, Step, plain
 from stages.engine.units import WorkUnit
 
 UNITS = ".units"
@@ -115,7 +116,10 @@ def _work(
         counts=counts,
         files=sorted(listed, key=lambda f: f["path"]),
         extra=extra,
-        run=_run_figures(records, phases, time.perf_counter() - started, executor),
+        run={
+            **_run_figures(records, phases, time.perf_counter() - started, executor),
+            **(_shuffle_figures(step, phases) if isinstance(stage, ShuffleStage) else {}),
+        },
         fingerprint=_fingerprint(stage, inputs),
         code=manifest.code_version(),
     )
@@ -149,7 +153,7 @@ def _alone(step: Step) -> Iterator[None]:
 
 def _tidy(step: Step) -> None:
     """Removes what only an unfinished step needs."""
-    for leftover in (UNITS, SHUFFLE, STATE):
+    for leftover in (UNITS, SHUFFLE, DUE, STATE):
         files.remove(files.join(step.output, leftover))
     files.remove_temporaries(step.output)
     for path in (step.progress, log_path(step)):
@@ -175,7 +179,7 @@ def _inputs(stage: Stage[Any]) -> list[dict[str, Any]]:
                 raise InputError(f"{stage.step.name}: {where} is half done; finish that step first")
             else:
                 try:
-                    found = files.glob(where)
+                    found = stage.raw_files(where)
                 except FileNotFoundError as error:
                     raise InputError(f"{stage.step.name}: {error}") from error
                 for path in found:
@@ -203,6 +207,11 @@ def _keep_apart(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> None:
             )
 
 
+def fingerprint(step: Step, inputs: Sequence[dict[str, Any]]) -> str:
+    """The fingerprint that a step's manifest would have with these rows of inputs."""
+    return _fingerprint(registry.create(step), inputs)
+
+
 def _fingerprint(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> str:
     """What decides the output; stamps are compared apart, so that a copied file need not count."""
     known = [
@@ -220,8 +229,17 @@ def _fingerprint(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> str:
             "models": stage.models(),
             "code": manifest.code_version(),
             "inputs": known,
+            **_purge_list(stage),
         }
     )
+
+
+def _purge_list(stage: Stage[Any]) -> dict[str, str]:
+    """The list that a step's documents obey is one of its inputs."""
+    path = stage.step.purged
+    if stage.produces != "documents" or path is None or not files.exists(path):
+        return {}
+    return {"purged": files.sha256_of(path)}
 
 
 def _current(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> Manifest | None:
@@ -329,19 +347,15 @@ def _finished(stage: Stage[Any], units: Sequence[WorkUnit]) -> bool:
 
 
 def _records(step: Step, folder: str, units: Sequence[WorkUnit], prefix: str = "") -> list[Record]:
-    return [
-        Record.from_json(files.read_json(files.join(step.output, folder, f"{prefix}{u.name}.json")))
-        for u in units
-    ]
+    paths = [files.join(step.output, folder, f"{prefix}{u.name}.json") for u in units]
+    return [Record.from_json(value) for value in files.each(files.read_json, paths)]
 
 
 def _shuffle_records(step: Step) -> list[Record]:
     folder = files.join(step.output, SHUFFLE)
-    return [
-        Record.from_json(files.read_json(files.join(folder, f"{name}.json")))
-        for name in sorted(_record_names(folder))
-        if name.startswith(_PHASES)
-    ]
+    names = [name for name in sorted(_record_names(folder)) if name.startswith(_PHASES)]
+    paths = [files.join(folder, f"{name}.json") for name in names]
+    return [Record.from_json(value) for value in files.each(files.read_json, paths)]
 
 
 def _check_counts(stage: Stage[Any], counts: Counts) -> None:
@@ -399,8 +413,22 @@ def _run_figures(
         "cpu_s": round(sum(r.run.get("cpu_s", 0.0) for r in every), 3),
         "cpu_s_by_phase": by_phase,
         "units": len(records) or len(phases),
+        "longest_s": round(max((r.run.get("wall_s", 0.0) for r in every), default=0.0), 3),
+        "start_up_s": round(executor.start_up_s, 3) if executor else 0.0,
         "peak_rss": int(max((r.run.get("peak_rss", 0.0) for r in every), default=0)),
         "workers": executor.engine.workers if executor else 1,
         "runner": executor.engine.runner if executor else "inline",
         **manifest.machine(),
+    }
+
+
+def _shuffle_figures(step: Step, phases: Sequence[Record]) -> dict[str, int]:
+    """Bytes of the files through which units met, and of the pairs that went through GroupByKey."""
+    folder = files.join(step.output, SHUFFLE)
+    fs, inner = files.filesystem(folder)
+    found = fs.find(inner, detail=True) if files.is_dir(folder) else {}
+    met = sum(int(f["size"]) for name, f in found.items() if not name.endswith(".json"))
+    return {
+        "shuffle_bytes": met,
+        "grouped_bytes": sum(len(orjson.dumps(pair)) for r in phases for pair in r.emitted),
     }

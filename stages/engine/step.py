@@ -29,6 +29,9 @@ damaged dumps have a few; a run that went on would leave a corpus without a sour
 
 STATE = ".state.json"
 """In the folder of a step that is not finished: what its units belong to."""
+DUE = ".due.jsonl"
+"""There too: the units handed to its pipeline, one a line. Five dumps have 300,000 of them, more
+than a job may carry."""
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -83,7 +86,7 @@ class Step:
 
     `inputs`: port -> patterns, files or folders of other steps. `work`: where live progress goes
     (a local file) or None. `max_bad`: share of the records read that may be bad before the step
-    fails; it decides no output.
+    fails; it decides no output. `purged`: where a list of purged documents is, if there is one.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Step:
     layout: dict[str, Any] = field(default_factory=dict)
     progress: str | None = None
     max_bad: float = 1.0
+    purged: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -151,8 +155,13 @@ class Stage(ABC, Generic[S]):
 
     def units(self) -> list[WorkUnit]:
         """Cuts the input; the default is for stages that read documents."""
-        parts = [part_facts(path) for _, paths in self.documents("input") for path in paths]
-        return document_units(parts, split_bytes=self.layout.split_bytes)
+        parts = [path for _, paths in self.documents("input") for path in paths]
+        facts = files.each(part_facts, parts)
+        return document_units(facts, split_bytes=self.layout.split_bytes)
+
+    def raw_files(self, where: str) -> list[str]:
+        """Files of an input that is no finished step: their sizes and stamps tell if it changed."""
+        return files.glob(where)
 
     def documents(self, port: str) -> list[tuple[manifest.Manifest | None, list[str]]]:
         """Per given input of a port: its manifest, if it is a finished step, and its parts."""
@@ -178,6 +187,13 @@ class Stage(ABC, Generic[S]):
 
     def check(self) -> None:
         """Raises InputError where settings cannot work; called before anything runs."""
+
+    def memory(self) -> int:
+        """Bytes that a worker machine needs beyond what each has per core: models, big sorts.
+
+        A hint for runners that choose machines; 0 where any machine will do.
+        """
+        return 0
 
     def batches(
         self, unit: WorkUnit, columns: Sequence[str] | None = None

@@ -6,6 +6,7 @@ DoFn call writes its own files and then its record, so a repeated or resumed cal
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,11 +18,17 @@ from stages import registry
 from stages.documents import Counts
 from stages.engine import files, models
 from stages.engine.progress import Reporter
-from stages.engine.step import Record, ShuffleStage, Stage, Step, measured
+from stages.engine.step import DUE, Record, ShuffleStage, Stage, Step, measured
 from stages.engine.units import WorkUnit, dealt
+from stages.purge_list import PurgeList
+from stages.purged import strip
 
 UNITS = ".units"
 SHUFFLE = ".shuffle"
+
+# A process is a core: units side by side in threads of it would take turns at Python, and their
+# memory would add up. Some runners give a process twelve threads.
+_one_at_a_time = threading.Lock()
 
 
 def record_path(step: Step, folder: str, name: str) -> str:
@@ -51,10 +58,15 @@ class _Work(beam.DoFn):
 
     def once(self, folder: str, name: str, label: str, work: Any) -> Record:
         """The record of a piece of work, done now unless an earlier attempt finished it."""
+        with _one_at_a_time:
+            return self._once(folder, name, label, work)
+
+    def _once(self, folder: str, name: str, label: str, work: Any) -> Record:
         path = record_path(self.step, folder, name)
         if files.exists(path):
             record = Record.from_json(files.read_json(path))
             self.reporter.finished(self.phase, label, 0, 0)
+            self._metric("units", 1)
             return record
         self.reporter.started(self.phase, label)
         run: dict[str, float] = {}
@@ -79,7 +91,13 @@ class _Work(beam.DoFn):
             if problem:
                 raise UnitError(f"{label}: counts do not balance: {problem}")
 
+    def _metric(self, name: str, n: int) -> None:
+        Metrics.counter(self.step.name, f"{self.phase}.{name}").inc(n)
+
     def _metrics(self, counts: Counts) -> None:
+        self._metric("units", 1)
+        self._metric("documents", counts.documents_in)
+        self._metric("bytes", counts.text_bytes_in)
         for name in ("documents_in", "documents_out", "rejected", "bad"):
             Metrics.counter(self.step.name, name).inc(getattr(counts, name))
         for reason, n in counts.reasons.items():
@@ -106,11 +124,22 @@ class _Process(_Work):
 
         def work() -> Record:
             if isinstance(self.stage, ShuffleStage):
-                return self.stage.process_with(mine, _in_order(values), self.reporter)
-            return self.stage.process(mine, self.reporter)
+                record = self.stage.process_with(mine, _in_order(values), self.reporter)
+            else:
+                record = self.stage.process(mine, self.reporter)
+            return self._without_purged(record)
 
         self.once(UNITS, unit.name, unit.key, work)
         yield unit.name
+
+    def _without_purged(self, record: Record) -> Record:
+        path = self.step.purged
+        if self.stage.produces != "documents" or path is None or not files.exists(path):
+            return record
+        listed = models.load_once(("purged", path), lambda: PurgeList.load(path))
+        left = strip(self.step.output, self.step.name, record.files, record.counts, listed)
+        record.files, record.counts = left.files, left.counts
+        return record
 
 
 class _Emit(_Work):
@@ -157,16 +186,34 @@ def _in_order(values: Sequence[Any]) -> list[Any]:
     return sorted(values, key=orjson.dumps)
 
 
-def _elements(units: Sequence[WorkUnit]) -> list[tuple[int, str]]:
-    return [(u.index, orjson.dumps(["unit", u.to_json()]).decode()) for u in dealt(units)]
+def _write_due(step: Step, units: Sequence[WorkUnit]) -> str:
+    path = files.join(step.output, DUE)
+    # WorkUnit.to_json copies deeply, which takes ten times as long as this.
+    lines = [orjson.dumps(unit, option=orjson.OPT_APPEND_NEWLINE) for unit in dealt(units)]
+    files.write_bytes(path, b"".join(lines))
+    return path
+
+
+def _read_due(path: str) -> Iterator[tuple[int, str]]:
+    with files.open_read(path) as lines:
+        for line in lines:
+            unit = orjson.loads(line)
+            yield unit["index"], orjson.dumps(["unit", unit]).decode()
 
 
 def build(pipeline: beam.Pipeline, step: Step, units: Sequence[WorkUnit]) -> None:
-    """Adds a step to a pipeline; `units` are those still to do (all of them for a shuffle)."""
+    """Adds a step to a pipeline; `units` are those still to do (all of them for a shuffle).
+
+    The pipeline finds them in a file of the step's folder, so its size does not depend on them.
+    """
     spec = step.to_json()
     stage = registry.stage_class(step.stage)
     # GroupByKey with a key of our own breaks fusion: 4 us an element, where Reshuffle costs 21.
-    due = pipeline | "Units" >> beam.Create(_elements(units), reshuffle=False)
+    due = (
+        pipeline
+        | "Due" >> beam.Create([_write_due(step, units)], reshuffle=False)
+        | "Units" >> beam.FlatMap(_read_due).with_output_types(tuple[int, str])
+    )
     if not issubclass(stage, ShuffleStage):
         _ = due | "Deal" >> beam.GroupByKey() | step.name >> beam.ParDo(_Process(spec))
         return

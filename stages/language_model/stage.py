@@ -48,6 +48,11 @@ class LanguageModel(ShuffleStage[LanguageModelStageSettings]):
         except ToolsMissingError as error:
             raise InputError(f"{self.step.name}: {error}") from error
 
+    def memory(self) -> int:
+        """What lmplz sorts in, for one language at a time."""
+        number, unit = self.settings.memory[:-1], self.settings.memory[-1]
+        return int(number) << {"b": 0, "K": 10, "M": 20, "G": 30}[unit]
+
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
         record = Record(unit.name)
         for piece in unit.pieces:

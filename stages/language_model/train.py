@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import sentencepiece
 
 from stages.ccnet_text import normalise_for_language_model
+from stages.engine.pool import run_program
 from stages.language_model.kenlm_tools import Tools, find_tools
 from stages.language_model.sample import LineSample
 from stages.language_model.settings import LanguageModelSettings
@@ -207,7 +207,7 @@ def _train_kenlm(scratch: Path, settings: LanguageModelSettings, tools: Tools) -
 
 
 def _run(command: Sequence[str]) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    result = run_program(command)
     if result.returncode:
         name = Path(command[0]).name
         raise TrainingError(f"{name} ended with {result.returncode}: {result.stderr[-2000:]}")

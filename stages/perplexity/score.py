@@ -15,6 +15,8 @@ from stages.perplexity.settings import ModelFiles, PerplexitySettings
 
 _SP_SUFFIX = ".sp.model"
 _LM_SUFFIX = ".arpa.bin"
+MODEL_FILES = (_SP_SUFFIX, _LM_SUFFIX)
+"""How the names of CCNet's model files end."""
 # 10 to more than this is no finite float; only a broken model comes near.
 _LARGEST_EXPONENT = 300.0
 

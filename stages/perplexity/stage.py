@@ -24,7 +24,7 @@ from stages.engine.units import WorkUnit
 from stages.outcomes import Bad
 from stages.perplexity.cutoffs import BucketRule, Histogram, published_cutoffs, recalibrated
 from stages.perplexity.recalibration import report
-from stages.perplexity.score import ModelFileError, PerplexityScorer
+from stages.perplexity.score import MODEL_FILES, ModelFileError, PerplexityScorer
 from stages.perplexity.settings import PerplexitySettings
 
 CUTOFFS_FILE = "cutoffs.json"
@@ -82,6 +82,15 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
             found[f"{language}.sp.model"] = files.sha256_of(pair.sentencepiece)
             found[f"{language}.arpa.bin"] = files.sha256_of(pair.kenlm)
         return found
+
+    def memory(self) -> int:
+        """All language models: they are mapped into memory, and pages come in any language."""
+        given = self.step.inputs.get("models", [])
+        folder = given[0] if given else self.settings.models
+        paths = [str(path) for pair in self.settings.files.values() for path in vars(pair).values()]
+        if folder is not None:
+            paths += [files.join(folder, n) for n in files.names(folder) if n.endswith(MODEL_FILES)]
+        return sum(files.size(path) for path in paths)
 
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
         scorer = self.scorer()
