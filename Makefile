@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORK ?= work/sample
 PROCESSES ?= 1
+# The slowest tests wait for processes of their own, so two at once pay on any machine.
+TESTS_AT_ONCE ?= 2
 STAMP := $(VENV)/.ready
 
 .PHONY: setup corpus train test lint bench clean
@@ -32,8 +34,8 @@ train: setup
 		--out $(WORK)/train/$$(cksum < $(WORK)/tokens/manifest.json | cut -d' ' -f1)
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "not slow" -n $(TESTS_AT_ONCE)
+	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE)
 
 lint: setup
 	$(BIN)/ruff check .

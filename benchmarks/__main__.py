@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
-import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import data, sheets
+from benchmarks import ccnet_path, data, growth, kernels, plots, sheets
 from benchmarks import stages as measuring
-from benchmarks.cases import DOCUMENT_STEPS, cases
+from benchmarks.cases import DOCUMENT_STEPS, Case, cases
 from benchmarks.measure import REPO, MeasureError, in_new_process
 from benchmarks.sheets import Sheet
 
 _PAGE = REPO / "docs" / "performance.md"
+_PICTURES = REPO / "docs" / "performance"
+_TARGET = 1.25
+_FLAMES = ccnet_path.STEPS
 
 
 def main() -> int:
@@ -47,7 +51,7 @@ def main() -> int:
         folder = None if options.sample else options.data or data.default_folder()
         try:
             raw = data.find(folder, Path(work))
-            found = measure(raw, work, options)
+            found, pictures = measure(raw, work, options)
         except FileNotFoundError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -65,33 +69,46 @@ def main() -> int:
     )
     show(found, about)
     if options.write:
-        _PAGE.write_text(page(found, about))
+        _PICTURES.mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            (_PICTURES / f"{name}.svg").write_text(picture, encoding="utf-8")
+        _PAGE.write_text(page(found, about, [p.stem for p in sorted(_PICTURES.glob("*.svg"))]))
     return 0
 
 
-def measure(raw: data.RawData, work: str, options: argparse.Namespace) -> list[Sheet]:
+def measure(
+    raw: data.RawData, work: str, options: argparse.Namespace
+) -> tuple[list[Sheet], dict[str, str]]:
+    """All sheets, and the pictures (SVG) by name."""
     say = measuring.to_stderr
     measuring.import_everything()
     small = f"{work}/small"
+    found = cases(raw, small, large=False)
+    tiny = data.tiny(raw, Path(work, "raw"))
     measured = measuring.beside_floors(
-        cases(raw, small, large=False),
-        cases(data.tiny(raw, Path(work, "raw")), f"{work}/tiny", large=False),
-        options.repeats,
+        found, cases(tiny, f"{work}/tiny", large=False), options.repeats, say
+    )
+    say("kernels")
+    alone = kernels.measure(f"{small}/commoncrawl", f"{small}/line_dedup", options.repeats)
+    beside = ccnet_path.measure(
+        raw.wet.large,
+        tiny.wet.small,
+        f"{small}/language_model",
+        f"{work}/ccnet",
+        options.path_repeats,
         say,
     )
     start = {
         n: in_new_process("benchmarks.start_up", f"{work}/start-{n}", str(n))
         for n in (1, options.workers)
     }
-    everything = cases(raw, f"{work}/large", large=True)
+    pictures = _flames(found, work) if options.write else {}
+    grown = growth.measure(raw, f"{work}/growth", say)
     path = [
         case
         for case in cases(raw, f"{work}/path", large=True, models=small)
         if case.name in DOCUMENT_STEPS
     ]
-    say("everything with four times the data")
-    grown = measuring.run_path(everything, 1)
-    shutil.rmtree(f"{work}/large")
     runs: dict[int, list[measuring.PathRun]] = {1: [], options.workers: []}
     for i in range(options.path_repeats):
         for n, done in runs.items():
@@ -99,12 +116,40 @@ def measure(raw: data.RawData, work: str, options: argparse.Namespace) -> list[S
                 f"the path with {n} worker{'s' if n > 1 else ''}: {i + 1} of {options.path_repeats}"
             )
             done.append(measuring.run_path(path, n))
+    pictures["ratios"] = plots.bars(
+        "CPU of a step by that of its floor", sheets.ratios(measured), _TARGET, f"{_TARGET:g}"
+    )
+    for name, up, figures in (
+        ("memory", "peak MB", {n: run.peak_rss for n, run in grown.runs.items()}),
+        ("cpu", "CPU s in units", {n: run.cpu_s for n, run in grown.runs.items()}),
+    ):
+        scale = 1e-6 if name == "memory" else 1.0
+        lines = {
+            step: {n: row[step] * scale for n, row in figures.items() if row.get(step)}
+            for step in grown.steps()
+        }
+        across = f"times {grown.text_bytes / 1e6:.1f} MB of text"
+        pictures[name] = plots.lines(f"{up} with more data", across, up, lines, log=name == "cpu")
     return [
         sheets.beside_floors(measured, measuring.baseline()),
+        sheets.ccnet(beside),
+        sheets.kernels(alone),
         sheets.where_time_goes(measured),
-        sheets.memory(measured, grown),
+        sheets.growth(grown),
         sheets.workers(runs, start),
-    ]
+    ], pictures
+
+
+def _flames(found: Sequence[Case], work: str) -> dict[str, str]:
+    """Flame graphs of the steps of CCNet's path, from their inputs below `work`."""
+    pictures = {}
+    for case in found:
+        if case.name in _FLAMES:
+            step = {**case.step.to_json(), "output": f"{work}/flame-{case.name}"}
+            out = Path(work, f"{case.name}.svg")
+            in_new_process("benchmarks.flame", json.dumps(step), str(out))
+            pictures[f"flame-{case.name}"] = out.read_text(encoding="utf-8")
+    return pictures
 
 
 def show(found: list[Sheet], about: str) -> None:
@@ -117,12 +162,29 @@ def show(found: list[Sheet], about: str) -> None:
             console.print(note, highlight=False)
 
 
-def page(found: list[Sheet], about: str) -> str:
+def page(found: list[Sheet], about: str, pictures: Sequence[str]) -> str:
+    """The page in Markdown; `pictures` are names of SVG files in the folder beside it."""
     head = (
         "# Performance\n\nWritten by `python -m benchmarks --write`; `make bench` measures the"
         f" machine at hand.\n\n{about}\n"
     )
-    return "\n".join([head, *(sheet.markdown() for sheet in found)])
+    sheets_ = [sheet.markdown() for sheet in found]
+    plain = [name for name in pictures if "flame" not in name]
+    flames = [name for name in pictures if "flame" in name]
+    if plain:
+        sheets_.append("## Plots\n\n" + "\n".join(_picture(name) for name in plain))
+    if flames:
+        sheets_.append(
+            "## Flame graphs\n\nWhere the CPU time of a step goes, by stack of Python functions;"
+            " names show when the pointer rests on a box. Those that begin with `before` were taken"
+            " of older versions, on the same data.\n\n"
+            + "\n".join(_picture(name) for name in flames)
+        )
+    return "\n".join([head, *sheets_])
+
+
+def _picture(name: str) -> str:
+    return f"![{name}]({_PICTURES.name}/{name}.svg)\n"
 
 
 if __name__ == "__main__":

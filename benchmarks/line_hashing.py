@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from stages.ccnet_text import _CONTROLS, _REPLACEMENT, batch_line_hashes
 
@@ -25,7 +26,7 @@ DIGIT = re.compile(r"\d")
 REMOVED = re.compile(f"[{re.escape(''.join(sorted(_CONTROLS)) + ''.join(_REPLACEMENT))}]")
 
 
-def line_by_line(texts: list[str]) -> np.ndarray:
+def line_by_line(texts: list[str]) -> npt.NDArray[np.uint64]:
     parts = []
     for text in texts:
         digests = []

@@ -64,10 +64,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class PathRun:
-    """Steps run one after another by one executor: wall seconds and peak memory by step."""
+    """Steps run one after another by one executor: seconds and peak memory of each.
+
+    `cpu_s` is that inside work units.
+    """
 
     workers: int
     wall_s: dict[str, float]
+    cpu_s: dict[str, float]
     peak_rss: dict[str, int]
     text_bytes_in: dict[str, int]
 
@@ -158,7 +162,7 @@ def run_path(found: Sequence[Case], workers: int) -> PathRun:
         return {step: m.run[name] for step, m in manifests.items()}
 
     sizes = {step: m.counts.text_bytes_in for step, m in manifests.items()}
-    return PathRun(workers, figure("wall_s"), figure("peak_rss"), sizes)
+    return PathRun(workers, figure("wall_s"), figure("cpu_s"), figure("peak_rss"), sizes)
 
 
 def to_stderr(text: str) -> None:

@@ -296,9 +296,9 @@ class TrainSettings(BaseModel):
         "(OLMo-core's figures)",
     )
     skip_spikes: bool = Field(
-        False,
-        description="leave out the update of a step with a spike; the paper tells of no such "
-        "thing, so: no",
+        True,
+        description="leave out the update of a step with a spike. The paper tells of no such "
+        "thing; --no-skip-spikes makes every finite update",
     )
     eval_every: int = Field(
         0, ge=0, description="steps between held-out losses and samples; 0: only at the end"

@@ -24,6 +24,17 @@ from tests.runners import services
 from tests.runners.environments import outside
 
 PROJECT, REGION, BUCKET = "a-project", "europe-north1", "bucket"
+# It answers one request at a time. With the few that Python lets wait by default, most of those
+# that come side by side would be refused, and tried again after seconds.
+_EMULATOR = """
+import os, sys
+from http.server import HTTPServer
+from stages.engine.pool import die_with_parent
+die_with_parent(os.getppid())
+HTTPServer.request_queue_size = 1000
+from gcp_storage_emulator.__main__ import main
+main(sys.argv[1:])
+"""
 _SCRIPT = Path(__file__).with_name("staged_job.py")
 _JOBS = re.compile(
     rf"/v1b3/projects/{PROJECT}/locations/{REGION}/jobs(?:/([^/?:]+))?(/\w+)?(?:\?.*)?$"
@@ -210,7 +221,7 @@ def cloud(folder: Path, python: Path, work: bool = True) -> Iterator[Cloud]:
     data = folder / "cloud"
     data.mkdir()
     emulator = [
-        str(python), "-m", "gcp_storage_emulator", "--data-dir", str(data), "start",
+        str(python), "-c", _EMULATOR, "--data-dir", str(data), "start",
         "--host", "127.0.0.1", "--port", str(port), "--quiet", "--default-bucket", BUCKET,
     ]  # fmt: skip
     with services.serving(emulator, port, env, folder, folder / "emulator.log"):

@@ -68,11 +68,11 @@ def test_verl_1506_one_bad_step_is_left_out_and_blamed(
         assert entry["source"] == order.slot(entry["sequence"]).source
 
 
-def test_a_spike_is_told_and_skipped_only_if_asked(
+def test_a_spike_is_told_and_skipped_unless_told_otherwise(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer_min.watch._FEWEST", 3)
-    for name, flags, skipped in (("told", [], False), ("skipped", ["--skip-spikes"], True)):
+    for name, flags, skipped in (("told", ["--no-skip-spikes"], False), ("skipped", [], True)):
         with monkeypatch.context() as patch:
             plant(patch, 1000.0, call=13)
             assert main([*arguments(corpus, tmp_path / name, lr=1e-5), *flags]) == 0
