@@ -125,7 +125,7 @@ def measure(
     ):
         scale = 1e-6 if name == "memory" else 1.0
         lines = {
-            step: {n: row[step] * scale for n, row in figures.items() if row.get(step)}
+            step: {float(n): row[step] * scale for n, row in figures.items() if row.get(step)}
             for step in grown.steps()
         }
         across = f"times {grown.text_bytes / 1e6:.1f} MB of text"

@@ -39,7 +39,9 @@ def measure(raw: data.RawData, work: str, say: Say, sizes: Sequence[int] = SIZES
         say(f"everything with {size} times the data")
         given = data.RawData(
             raw.name,
-            _files(raw.wet.large, size, Path(work, "raw"), varied),
+            _files(
+                raw.wet.small if raw.wet.copied else raw.wet.large, size, Path(work, "raw"), varied
+            ),
             _files(raw.wikipedia.small, size, Path(work, "raw"), _copied)
             if raw.wikipedia and size <= MODELS_UP_TO
             else None,
@@ -83,14 +85,14 @@ def varied(path: Path, target: Path, number: int) -> None:
     """A WET file with the pages of another one as if of other sites: each line has a word more, so
     that nothing is a duplicate of the other file's."""
     word = "abcdefghij"[number % 10].encode() * 3
-    with gzip.open(path) as stream, gzip.open(target, "wb", compresslevel=1) as out:
+    with gzip.open(path) as stream, target.open("wb") as out:
         for header, body in _records(stream.read()):
             header = _TARGET.sub(rb"\g<1>" + word + b".", header)
             header = _ID.sub(rb"\g<1>" + word.hex().encode()[:4], header)
             if b"conversion" in header:
                 body = b"\n".join(line + b" " + word for line in body.split(b"\n"))
             header = _LENGTH.sub(rb"\g<1>%d" % len(body), header)
-            out.write(header + body + b"\r\n\r\n")
+            out.write(gzip.compress(header + body + b"\r\n\r\n", compresslevel=1, mtime=0))
 
 
 def _records(content: bytes) -> list[tuple[bytes, bytes]]:

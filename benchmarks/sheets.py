@@ -183,8 +183,8 @@ def growth(found: Growth) -> Sheet:
         ("step", *(f"{n}x\npeak MB" for n in sizes), "growth"),
         tuple(rows),
         (
-            f"1x: {_mb(found.text_bytes, 1)} MB of text. Peak memory of the largest process that did"
-            " work units, one worker. Beyond the data given, pages come again with another host"
+            f"1x: {_mb(found.text_bytes, 1)} MB of text. Peak memory of the largest process that"
+            " did work units, one worker. Beyond the data given, pages come again with another host"
             " and a further word in each line, so that none is a duplicate. From"
             f" {max(n for n in sizes if n <= MODELS_UP_TO)}x on the models are those of 1x: their"
             " settings bound how much text they are trained on, which is more than there is here.",

@@ -8,15 +8,21 @@ import json
 import os
 import random
 import re
+import time
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from warcio.warcwriter import WARCWriter
 
-from benchmarks import data, floors, sheets, stages
+from benchmarks import ccnet_path, data, flame, floors, growth, kernels, plots, sheets, stages
 from benchmarks.cases import Case, cases
+from benchmarks.ccnet_path import CcnetPath
+from benchmarks.growth import Growth
 from benchmarks.measure import Cost, MeasureError, Spread, in_fork, in_new_process, peak_rss
 from benchmarks.stages import FloorRun, Measured, PathRun, StageRun
 from stages.ccnet_text import line_hash, normalise_for_language_model
@@ -287,9 +293,8 @@ def figures() -> tuple[Measured, dict[int, list[PathRun]]]:
 
     def path(workers: int, seconds: float) -> PathRun:
         steps = sheets.DOCUMENT_STEPS
-        return PathRun(
-            workers, dict.fromkeys(steps, seconds), {"commoncrawl": 220_000_000}, {"url_dedup": 1}
-        )
+        wall = dict.fromkeys(steps, seconds)
+        return PathRun(workers, wall, wall, {"commoncrawl": 220_000_000}, {"url_dedup": 1})
 
     return measured, {1: [path(1, 2.0)], 2: [path(2, 1.0)]}
 
@@ -310,8 +315,11 @@ def test_tables_hold_rates_ratios_and_shares() -> None:
     )
     (row,) = sheets.where_time_goes([measured]).rows
     assert row == ("commoncrawl", "4.00", "100%", "", "", "50%", "50%", "10", "9")
-    (row,) = sheets.memory([measured], runs[1][0]).rows
-    assert row == ("commoncrawl", "200", "220", "1.10")
+    assert sheets.ratios([measured]) == {"commoncrawl": 2.0}
+    larger = PathRun(1, {}, {}, {"commoncrawl": 242_000_000}, {})
+    table = sheets.growth(Growth({1: runs[1][0], 8: larger}, 5_000_000))
+    assert table.columns == ("step", "1x\npeak MB", "8x\npeak MB", "growth")
+    assert table.rows == (("commoncrawl", "220", "242", "1.10"),)
     table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}})
     assert table.columns == ("step", "1 worker\nwall s", "2 workers\nwall s", "times\nfaster")
     assert table.rows[-1] == ("all", "14.0", "7.0", "2.00")
@@ -323,14 +331,14 @@ def test_a_busy_machine_is_told() -> None:
 
 
 def test_markdown_has_a_line_per_row_and_no_paths() -> None:
-    measured, runs = figures()
-    sheet = sheets.memory([measured], runs[1][0])
+    _, runs = figures()
+    sheet = sheets.growth(Growth({1: runs[1][0]}, 5_000_000))
     assert "| 1 worker wall s |" in sheets.workers(runs, {}).markdown()
     lines = sheet.markdown().splitlines()
     assert lines[2:5] == [
-        "| step | peak MB | with 4x data | growth |",
-        "| --- | --: | --: | --: |",
-        "| commoncrawl | 200 | 220 | 1.10 |",
+        "| step | 1x peak MB | growth |",
+        "| --- | --: | --: |",
+        "| commoncrawl | 220 |  |",
     ]
     assert not re.search(r"/\w+/", sheet.markdown() + sheets.machine())
 
@@ -343,3 +351,156 @@ def test_case_reads_the_parts_of_the_step_before(tmp_path: Path, raw: data.RawDa
     given = case.floor_arguments("url_dedup", "out")
     assert [Path(path).name[:10] for path in given["parts"]] == ["part-00000", "part-00001"]
     assert given["out"] == "out"
+
+
+# -- beside the plain loop ------------------------------------------------------------------------
+
+
+def test_ccnet_path_decides_as_the_plain_loop(
+    raw: data.RawData, parts: list[str], tmp_path: Path
+) -> None:
+    try:
+        find_tools()
+    except ToolsMissingError as error:
+        pytest.skip(str(error))
+    stages.import_everything()
+    models = tmp_path / "models"
+    floors.language_model(parts, "en", 1000, str(models))()
+    (models / "sp.model").rename(models / "en.sp.model")
+    (models / "arpa.bin").rename(models / "en.arpa.bin")
+    tiny = data.tiny(raw, tmp_path / "raw").wet.small
+    found = ccnet_path.measure(
+        raw.wet.large, tiny, str(models), str(tmp_path / "work"), 1, lambda _: None
+    )
+    # No page has a line of its own but the first: the others are drawn from few words.
+    assert found.documents == 4 * PAGES
+    assert found.decided > 0
+    assert set(found.differ.values()) == {0}
+    assert [*found.steps[0]] == [*ccnet_path.STEPS]
+    assert {"parse", "hash", "language", "KenLM"} <= found.kinds[0].keys()
+    (_, once, here, lasting) = sheets.ccnet(found).rows
+    assert once[0].startswith("plain loop that")
+    assert (here[0], lasting[0]) == ("here", "here, without what is fixed")
+
+
+def test_decisions_that_differ_are_counted_by_what_differs(tmp_path: Path) -> None:
+    name = "0b61a6ab-43ff-4b5b-8ed2-3bb7e8b2d41%x"
+    for folder, rows in (
+        ("here", [("0", "a", "en", 10.0, "head"), ("1", "b", "en", 20.0, "tail")]),
+        ("loop", [("0", "a", "de", None, None), ("2", "b", "en", 20.0, "tail")]),
+    ):
+        (tmp_path / folder).mkdir()
+        columns = zip(*((name % int(n), *rest) for n, *rest in rows), strict=True)
+        names = ("id", "text", "language", "perplexity", "bucket")
+        table = pa.table(dict(zip(names, map(list, columns), strict=True)))
+        pq.write_table(table, tmp_path / folder / "part-0.parquet")
+    assert ccnet_path.differing(str(tmp_path / "here"), str(tmp_path / "loop")) == {
+        "kept here alone": 1,
+        "kept by the loop alone": 1,
+        "text": 0,
+        "language": 1,
+        "bucket": 1,
+        "perplexity": 1,
+    }
+
+
+def test_ratios_are_of_runs_side_by_side() -> None:
+    found = CcnetPath(1, 1, [10.0, 30.0])
+    found.kinds = [{"parse again": 1.0, "hash again": 3.0}] * 2
+    found.steps = [{"a": 2.0, "b": 3.0}, {"a": 2.0, "b": 8.0}]
+    assert (found.here, found.ratios) == ([5.0, 10.0], [2.0, 3.0])
+    assert found.ratios_once == [1.2, 2.6]
+
+
+def test_kernels_answer_as_the_plain_loops(raw: data.RawData, tmp_path: Path) -> None:
+    (case, *_) = cases(raw, str(tmp_path), large=False)
+    stages.import_everything()
+    stages.run_stage(case.step)
+    folder = case.step.output
+    for kernel in kernels.measure(folder, folder, 1):
+        assert kernel.answers >= PAGES
+        assert set(kernel.differ.values()) == {0}
+        assert kernel.ratio(next(iter(kernel.seconds))) == 1.0
+
+
+# -- growth ---------------------------------------------------------------------------------------
+
+
+def test_varied_files_share_no_line_and_no_url_with_the_first(
+    raw: data.RawData, tmp_path: Path
+) -> None:
+    (path, *_) = raw.wet.small
+    for number in (1, 2):
+        growth.varied(Path(path), tmp_path / f"{number}.wet.gz", number)
+    found = []
+    for wet in (path, tmp_path / "1.wet.gz", tmp_path / "2.wet.gz"):
+        out = tmp_path / Path(wet).name.split(".")[0]
+        assert floors.commoncrawl([str(wet)], str(out))().documents == PAGES
+        (written,) = out.glob("*.parquet")
+        table = pq.read_table(written)
+        lines = {x for text in table["text"].to_pylist() for x in text.split("\n")}
+        found.append((set(table["url"].to_pylist()), set(table["id"].to_pylist()), lines))
+    for some, others in ((0, 1), (0, 2), (1, 2)):
+        for mine, theirs in zip(found[some], found[others], strict=True):
+            assert mine and theirs and mine.isdisjoint(theirs)
+
+
+def test_growth_runs_the_document_steps_with_more_files(
+    raw: data.RawData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "_measured", lambda case, size: case.name == "commoncrawl")
+    stages.import_everything()
+    alone = data.RawData("", data.RawFiles(raw.wet.small, raw.wet.small, True), None)
+    with pytest.raises(KeyError, match="url_dedup"):
+        growth.measure(alone, str(tmp_path / "a"), lambda _: None, (1,))
+    monkeypatch.setattr(growth, "_measured", lambda case, size: case.name in STEPS)
+    found = growth.measure(alone, str(tmp_path / "b"), lambda _: None, (1, 2))
+    assert found.steps() == [*STEPS]
+    assert found.runs[2].text_bytes_in["url_dedup"] > 1.9 * found.text_bytes
+
+
+STEPS = ("commoncrawl", "url_dedup")
+
+
+# -- pictures -------------------------------------------------------------------------------------
+
+
+def test_plots_are_svg_with_all_names() -> None:
+    drawn = {
+        "lines": plots.lines("T", "x", "y", {"<one>": {1: 2.0, 2: 3.0}, "two": {1: 2.0, 2: 3.1}}),
+        "log": plots.lines("T", "x", "y", {"<one>": {1: 0.02, 16: 3.0}, "two": {1: 1.0}}, log=True),
+        "bars": plots.bars("T", {"<one>": 0.5, "two": 2.0}, 1.25, "target"),
+    }
+    for picture in drawn.values():
+        root = ElementTree.fromstring(picture)
+        words = [e.text for e in root.iter() if e.tag.endswith("text")]
+        assert {"T", "<one>", "two"} <= set(words)
+    heights = [
+        float(e.get("y", "0"))
+        for e in ElementTree.fromstring(drawn["lines"]).iter()
+        if e.text in ("<one>", "two")
+    ]
+    assert abs(heights[0] - heights[1]) >= 14
+
+
+def test_flame_graph_has_a_box_for_what_took_long() -> None:
+    with flame.Sampler() as sampler:
+        end = time.process_time() + 0.15
+        while time.process_time() < end:
+            sum(range(2000))
+    name = "test_benchmarks.py:test_flame_graph_has_a_box_for_what_took_long"
+    mine = sum(n for stack, n in sampler.stacks.items() if stack[-1] == name)
+    assert mine > 0.1e6
+    picture = flame.svg(sampler.stacks, "a <title>")
+    titles = [e.text or "" for e in ElementTree.fromstring(picture).iter()]
+    assert any(text.startswith(name) and text.endswith("%") for text in titles)
+
+
+def test_flame_graph_begins_with_the_stage() -> None:
+    engine = ("<frozen runpy>:run", "stages/engine/run.py:run_step")
+    inside = "stages/dedup/lines.py:LineDedup.emit"
+    rule = "stages/engine/rules.py:RuleStage.process"
+    found = flame.of_the_stage(
+        Counter({(*engine, inside, "x:y"): 2, (*engine, rule, "x:z"): 1, engine: 3})
+    )
+    assert found == {(inside, "x:y"): 2, (rule, "x:z"): 1, ("outside units",): 3}
