@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_SAMPLING_MS = 5
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Loaded here, because between a fork and an exec nothing can be loaded safely.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -77,10 +78,13 @@ def import_ahead() -> None:
     import apache_beam  # noqa: F401
     import fsspec.implementations.local  # noqa: F401
     import grpc.experimental  # noqa: F401
-    from apache_beam.runners.worker import sdk_worker  # noqa: F401
+    from apache_beam.runners.worker import sdk_worker, statesampler  # noqa: F401
 
     from stages.engine import dealing, transforms  # noqa: F401
 
+    # Beam's sampler of states sleeps up to 200 ms at a time, and the end of each bundle waits for
+    # it to wake up.
+    statesampler.StateSampler.__init__.__defaults__ = (_SAMPLING_MS,)
     gc.collect()
     gc.freeze()
     keep_pages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import resource
@@ -15,6 +16,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from apache_beam.coders import StrUtf8Coder, TupleCoder
+from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.runners.portability.fn_api_runner import execution, fn_runner, worker_handlers
+from apache_beam.runners.worker import statesampler
+from apache_beam.transforms.core import Windowing
+from apache_beam.transforms.window import GlobalWindows
 from pydantic import Field
 
 from stages import registry
@@ -188,6 +195,25 @@ def test_a_failure_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StageError, match="the first unit failed"):
         run(step, look=lambda *_: mine.update(psutil.Process().children(recursive=True)))
     assert gone([p.pid for p in mine])
+
+
+def test_what_is_changed_of_beam_is_there() -> None:
+    # Another version of Beam may have moved it, and nothing else would tell but slowness.
+    sampler = inspect.signature(statesampler.StateSampler.__init__)
+    assert [p.name for p in sampler.parameters.values() if p.default is not p.empty] == [
+        "sampling_period_ms"
+    ]
+    pairs = TupleCoder((StrUtf8Coder(), StrUtf8Coder()))
+    assert len(execution.GroupingBuffer(pairs, pairs, Windowing(GlobalWindows()))._table) == 0
+    assert hasattr(worker_handlers.ExternalWorkerHandler, "host_from_worker")
+    assert hasattr(fn_runner.FnApiRunner, "_get_bundle_manager")
+    options = dealing.LocalOptions(["--direct_num_workers=3"])
+    view = options.view_as(DirectOptions)
+    assert view is options.view_as(DirectOptions)
+    assert view.direct_num_workers == 3
+    view.direct_num_workers = 5
+    assert options.view_as(DirectOptions).direct_num_workers == 5
+    assert options.get_all_options()["direct_num_workers"] == 5
 
 
 # -- memory ---------------------------------------------------------------------------------------
