@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,22 @@ def document_dedup(parts: list[str], out: str) -> Floor:
 
 def line_dedup(parts: list[str], out: str) -> Floor:
     import numpy as np
+    import pyarrow as pa
 
     def run() -> Work:
         tables = [_read(path) for path in parts]
         joined = b"".join(h for t in tables for h in t["line_hashes"].to_pylist())
-        np.unique(np.frombuffer(joined, dtype="<u8"), return_counts=True)
+        hashes = np.frombuffer(joined, dtype="<u8")
+        _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+        keep, line = (counts == 1)[which].tolist(), 0
         for number, table in enumerate(tables):
-            _write(table.drop_columns(["line_hashes"]), out, number)
+            texts = []
+            for text in table["text"].to_pylist():
+                lines = text.split("\n")
+                texts.append("\n".join(compress(lines, keep[line : line + len(lines)])))
+                line += len(lines)
+            kept = _with_column(table, "text", pa.array(texts, pa.large_string()))
+            _write(kept.drop_columns(["line_hashes"]), out, number)
         return _work(tables)
 
     return run
@@ -419,7 +429,7 @@ FLOORS: dict[str, tuple[Callable[..., Floor], str]] = {
     "commoncrawl": (commoncrawl, "warcio, regular expressions and hashlib a line, pyarrow"),
     "url_dedup": (url_dedup, "pyarrow, numpy.unique over URLs"),
     "document_dedup": (document_dedup, "pyarrow, xxhash, numpy.unique"),
-    "line_dedup": (line_dedup, "pyarrow, numpy.unique over all hashes (no line removed)"),
+    "line_dedup": (line_dedup, "pyarrow, numpy.unique over all hashes, split, join"),
     "language": (language, "fastText on full texts, pyarrow"),
     "perplexity": (perplexity, "normalised with unicodedata and re, SentencePiece, KenLM, pyarrow"),
     "select": (select, "pyarrow filter"),

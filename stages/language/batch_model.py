@@ -36,7 +36,7 @@ _FNV_PRIME, _FNV_START = np.uint32(16777619), np.uint32(2166136261)
 _KEY_BASE = 0x9E3779B97F4A7C15
 # Larger batches have less overhead and leave the cache; it is about 20 MB of memory.
 _BATCH_CHARS = 1 << 17
-MAX_CHARS = 1 << 20
+MAX_CHARS = 1 << 18
 """Longer texts would take too much memory."""
 
 

@@ -30,7 +30,7 @@ def values(raw: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(text)
     del found["generate"]
     found["language_model"]["settings"].update(min_bytes=5000, vocabulary=500)
-    found["reference"]["model"].update(min_positives=5, epochs=5)
+    found["reference"]["model"].update(min_positives=5)
     found["tokenizer"]["settings"]["vocab_size"] = 600
     sources = found["sources"]
     sources["books"]["stages"].append("fuzzy_dedup")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +14,7 @@ from rich.console import Console
 from stages.engine.console import StepProgress
 from stages.engine.progress import Progress, Reporter
 from stages.engine.step import Step
+from tests.stages.helpers import HANG_GUARD_S
 
 
 def test_progress_adds_up_finished_and_running_units(tmp_path: Path) -> None:
@@ -58,19 +61,23 @@ def test_without_a_file_nothing_is_said_or_read(tmp_path: Path) -> None:
 def test_a_step_is_never_silent_for_long(tmp_path: Path) -> None:
     shown = io.StringIO()
     step = Step("slow", "toy", str(tmp_path / "out"), {})
+
+    def until(text: str, tick: Callable[[], None]) -> None:
+        end = time.monotonic() + HANG_GUARD_S
+        while shown.getvalue().count(text) < 2:
+            assert time.monotonic() < end, f"nothing says {text!r}"
+            tick()
+            time.sleep(0.001)
+
     with StepProgress(Console(file=shown, width=200), every=0.05) as progress:
         tick = progress.tick(step)
-        time.sleep(0.3)  # Its input is listed, say: nobody calls `tick`.
-        planning = shown.getvalue()
+        # Its input is listed, say: nobody calls `tick`.
+        until("  slow: at work for 0 s, no unit in work\n", lambda: None)
         state = Progress()
         state._take({"e": "started", "phase": "emit", "unit": "a.wet", "pid": 1, "t": 0.0})
-        for _ in range(6):
-            time.sleep(0.03)
-            tick(state, 4)
-    assert "  slow: at work for 0 s, no unit in work\n" in planning
-    told = shown.getvalue()[len(planning) :]
-    assert told.count("slow: emit, 0 of 4 units done; ") >= 2
-    assert "s on a.wet\n" in told
-    after = shown.getvalue()
-    time.sleep(0.2)
-    assert shown.getvalue() == after
+        until("  slow: emit, 0 of 4 units done; ", lambda: tick(state, 4))
+        assert "s on a.wet\n" in shown.getvalue()
+    (pulse,) = [t for t in threading.enumerate() if t.name == "pulse"] or [None]
+    if pulse is not None:
+        pulse.join(HANG_GUARD_S)
+        assert not pulse.is_alive()
