@@ -322,5 +322,5 @@ def test_the_number_of_partitions_grows_with_the_input_and_not_with_the_units(
         return {u.extra["partitions"] for u in stage.units()}
 
     assert partitions(256, 1 << 30) == {4}
-    # 4.3 MB of text hold at most 136,000 lines of 32 bytes, and these 4.5 MB of entries.
-    assert partitions(1, 1 << 30) == partitions(1, 100_000) == {5}
+    # 4.3 MB of text hold at most 136,000 lines of 32 bytes, and their entries 8.7 MB.
+    assert partitions(1, 1 << 30) == partitions(1, 100_000) == {9}

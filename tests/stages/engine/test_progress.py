@@ -69,6 +69,7 @@ def test_a_step_is_never_silent_for_long(tmp_path: Path) -> None:
             tick()
             time.sleep(0.001)
 
+    before = set(threading.enumerate())
     with StepProgress(Console(file=shown, width=200), every=0.05) as progress:
         tick = progress.tick(step)
         # Its input is listed, say: nobody calls `tick`.
@@ -77,7 +78,6 @@ def test_a_step_is_never_silent_for_long(tmp_path: Path) -> None:
         state._take({"e": "started", "phase": "emit", "unit": "a.wet", "pid": 1, "t": 0.0})
         until("  slow: emit, 0 of 4 units done; ", lambda: tick(state, 4))
         assert "s on a.wet\n" in shown.getvalue()
-    (pulse,) = [t for t in threading.enumerate() if t.name == "pulse"] or [None]
-    if pulse is not None:
+    for pulse in set(threading.enumerate()) - before:
         pulse.join(HANG_GUARD_S)
         assert not pulse.is_alive()
