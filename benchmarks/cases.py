@@ -115,7 +115,7 @@ def cases(raw: RawData, work: str, large: bool, models: str | None = None) -> li
             "perplexity",  # of all languages: more text than `select` leaves
             {
                 name: {"model": f"{of('tokenizer')}/{MODEL_FILE}"}
-                for name in ("tokens (kitoken)", "tokens (SentencePiece)")
+                for name in ("tokens (gigatoken)", "tokens (SentencePiece)")
             },
             {"tokenizer": [of("tokenizer")]},
         ),

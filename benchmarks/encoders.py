@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import fsspec
-import kitoken
+import gigatoken
 import numpy as np
 import sentencepiece
 from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -56,11 +56,11 @@ def main() -> None:
     size = sum(len(text.encode()) for text in texts) / 1e6
     model = ModelFile.load(options.model)
     reference = sentencepiece.SentencePieceProcessor(model_proto=model.content)
-    bare = kitoken.Kitoken.from_sentencepiece(model.content)
+    bare = gigatoken.Tokenizer.from_sentencepiece(model.content)
     encoder = Encoder.from_model(model)
     encoders: dict[str, Callable[[str], object]] = {
         "sentencepiece": reference.encode,
-        "kitoken": lambda text: bare.encode(text, False),
+        "gigatoken": bare.encode,
         f"tokenizer.encode ({encoder.backend})": encoder.encode,
     }
     expected = [np.array(reference.encode(text)) for text in texts]

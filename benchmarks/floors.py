@@ -288,17 +288,16 @@ def tokens_sentencepiece(parts: list[str], model: str, out: str) -> Floor:
     return run
 
 
-def tokens_kitoken(parts: list[str], model: str, out: str) -> Floor:
-    import kitoken
+def tokens_gigatoken(parts: list[str], model: str, out: str) -> Floor:
+    import gigatoken
 
     def run() -> Work:
-        encoder = kitoken.Kitoken.from_sentencepiece(Path(model).read_bytes())
-        return _encode(parts, lambda text: encoder.encode(text, False), out)
+        return _encode(parts, gigatoken.Tokenizer.from_sentencepiece(model).encode, out)
 
     return run
 
 
-def _encode(parts: list[str], encode: Callable[[str], list[int]], out: str) -> Work:
+def _encode(parts: list[str], encode: Callable[[str], Any], out: str) -> Work:
     import numpy as np
 
     documents = size = 0
@@ -306,7 +305,7 @@ def _encode(parts: list[str], encode: Callable[[str], list[int]], out: str) -> W
     for number, path in enumerate(parts):
         with Path(out, f"{number:05d}.bin").open("wb") as stream:
             for text in _read(path, ["text"])["text"].to_pylist():
-                np.array([*encode(text), 2], dtype=np.uint16).tofile(stream)
+                np.append(np.array(encode(text), dtype=np.uint16), np.uint16(2)).tofile(stream)
                 documents += 1
                 size += len(text.encode())
     return Work(documents, size)
@@ -436,7 +435,7 @@ FLOORS: dict[str, tuple[Callable[..., Floor], str]] = {
     "language_model": (language_model, "SentencePiece's trainer, lmplz, build_binary"),
     "tokenizer": (tokenizer, "SentencePiece's trainer"),
     "tokens (SentencePiece)": (tokens_sentencepiece, "SentencePiece, ndarray.tofile"),
-    "tokens (kitoken)": (tokens_kitoken, "kitoken, ndarray.tofile"),
+    "tokens (gigatoken)": (tokens_gigatoken, "gigatoken, ndarray.tofile"),
     "wikipedia": (wikipedia, "bz2, ElementTree, mwparserfromhell.strip_code, pyarrow"),
 }
 """By name: the floor, and what it is made of."""

@@ -84,8 +84,8 @@ def import_everything() -> None:
     """Imports what stages import, so that the forks that are measured do not."""
     import apache_beam  # noqa: F401
     import fasttext  # noqa: F401
+    import gigatoken  # noqa: F401
     import kenlm  # noqa: F401
-    import kitoken  # noqa: F401
     import sentencepiece  # noqa: F401
     from apache_beam.runners.portability.fn_api_runner import fn_runner  # noqa: F401
 

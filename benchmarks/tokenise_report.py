@@ -18,7 +18,7 @@ JUDGE = "sentencepiece"
 TITLES = {
     STAGE: "stage `tokens`, one worker",
     JUDGE: "SentencePiece, `ndarray.tofile`",
-    "kitoken": "kitoken, `ndarray.tofile`",
+    "gigatoken": "gigatoken, `ndarray.tofile`",
     "hugging_face": "Hugging Face tokenizers, `ndarray.tofile`",
     "datatrove": "datatrove `DocumentTokenizer`",
 }

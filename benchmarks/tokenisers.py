@@ -37,12 +37,12 @@ def sentencepiece(parts: list[str], model: str, separator: int, out: str, **_: A
     return run
 
 
-def kitoken(parts: list[str], model: str, separator: int, out: str, **_: Any) -> Run:
-    import kitoken
+def gigatoken(parts: list[str], model: str, separator: int, out: str, **_: Any) -> Run:
+    import gigatoken
 
     def run() -> None:
-        encoder = kitoken.Kitoken.from_sentencepiece(Path(model).read_bytes())
-        _write(parts, out, separator, lambda texts: (encoder.encode(t, False) for t in texts))
+        encoder = gigatoken.Tokenizer.from_sentencepiece(model)
+        _write(parts, out, separator, lambda texts: map(encoder.encode, texts))
 
     return run
 
@@ -104,7 +104,7 @@ def _write(parts: list[str], out: str, separator: int, encode: Callable[[list[st
 
 PROGRAMS: dict[str, Callable[..., Run]] = {
     "sentencepiece": sentencepiece,
-    "kitoken": kitoken,
+    "gigatoken": gigatoken,
     "hugging_face": hugging_face,
     "datatrove": datatrove,
 }

@@ -7,6 +7,7 @@ be checked without the text.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -15,18 +16,38 @@ import xxhash
 from tokenizer.manifest import HeldOutBy
 from tokenizer.sample import hash64
 
+# ASCII white space as spaces, and what other white space NFKC leaves as it is.
+_ASCII_BLANKS = bytes(0x20 if code < 0x80 and chr(code).isspace() else code for code in range(256))
+_OTHER_BLANKS = ("\x85", "\u1680", "\u2028", "\u2029")
+_SPACES = re.compile(rb" {2,}")
+
 CLUSTER = "cluster"
 """Column that names the near-duplicate cluster of a document, where a stage left one."""
 
 
 def normalised(text: str) -> str:
     """The form in which two texts are the same: NFKC, case folded, white space as one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(_folded(text).split())
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def text_key(text: str) -> str:
     """A 128-bit hash of the normalised text, as 32 hexadecimal digits."""
-    return xxhash.xxh3_128_hexdigest(normalised(text).encode("utf-8", "surrogatepass"))
+    return xxhash.xxh3_128_hexdigest(_normalised_bytes(text))
+
+
+def _normalised_bytes(text: str) -> bytes:
+    """`normalised` in UTF-8, in a third of the time: no word becomes a string of its own."""
+    folded = _folded(text)
+    if any(blank in folded for blank in _OTHER_BLANKS):
+        return " ".join(folded.split()).encode("utf-8", "surrogatepass")
+    spaced = folded.encode("utf-8", "surrogatepass").translate(_ASCII_BLANKS)
+    if b"  " in spaced:
+        spaced = _SPACES.sub(b" ", spaced)
+    return spaced.strip(b" ")
 
 
 @dataclass(frozen=True)

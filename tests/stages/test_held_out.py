@@ -14,7 +14,7 @@ from stages.documents import PartWriter
 from stages.engine.manifest import Manifest
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step
-from stages.held_out import HeldOutRule, normalised, text_key
+from stages.held_out import HeldOutRule, _normalised_bytes, normalised, text_key
 from stages.outcomes import Document
 from tokenizer.manifest import HeldOut, TokensManifest
 from tokenizer.sample import hash64
@@ -119,3 +119,24 @@ def test_the_bound_is_exact() -> None:
     assert half.bound == 1 << 63
     assert (half.split_of((1 << 63) - 1), half.split_of(1 << 63)) == ("valid", "train")
     assert HeldOut(by="id", share=0.0, seed=0).split_of(0) == "train"
+
+
+def plainly(text: str) -> bytes:
+    return normalised(text).encode("utf-8", "surrogatepass")
+
+
+def test_every_white_space_is_one_space_in_the_fast_way_too() -> None:
+    blanks = [chr(code) for code in range(0x110000) if chr(code).isspace()]
+    assert len(blanks) > 25
+    for blank in blanks:
+        for text in (blank, f"a{blank}b", f"{blank}a {blank}\n{blank}B{blank}", f"\xe9{blank}\xdf"):
+            assert _normalised_bytes(text) == plainly(text), hex(ord(blank))
+
+
+CHARACTERS = st.one_of(st.characters(), st.sampled_from(" \n\t\x85\u2028\xa0aA\u0301\ufb01"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(CHARACTERS, max_size=40))
+def test_the_fast_way_normalises_as_the_plain_one(text: str) -> None:
+    assert _normalised_bytes(text) == plainly(text)

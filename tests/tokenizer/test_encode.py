@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import pickle
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenizer import encode as module
+from tokenizer import fast_encoder as fast_module
 from tokenizer.encode import PROBES, Encoder
+from tokenizer.fast_encoder import FastEncoder
 from tokenizer.manifest import Canary, TokensManifest, build
 from tokenizer.model import CANARY_TEXT
 
@@ -66,7 +70,7 @@ def test_adversarial_texts(
 ) -> None:
     text = ADVERSARIAL[name]
     ids = either.encode(text)
-    assert either.backend == "kitoken"
+    assert either.backend == "gigatoken"
     assert ids.dtype == np.uint16 and ids.ndim == 1
     assert ids.tolist() == reference.encode(text)
 
@@ -117,20 +121,62 @@ def test_any_text_gives_sentencepieces_ids(
 def test_cutting_makes_no_difference(
     either: Encoder, reference: sentencepiece.SentencePieceProcessor, text: str, size: int
 ) -> None:
-    either._chunk = size
-    try:
-        assert either.encode(text).tolist() == reference.encode(text)
-    finally:
-        either._chunk = module.CHUNK
+    in_parts = copy(either)
+    in_parts._fast, in_parts._chunk = None, size
+    assert in_parts.encode(text).tolist() == reference.encode(text)
 
 
-def test_long_texts_are_cut(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_texts_are_cut(model_path: Path) -> None:
+    encoder = Encoder(model_path, "sentencepiece")
     text = "\n".join(some_lines(200))
-    monkeypatch.setattr(encoder, "_chunk", 1000)
+    encoder._chunk = 1000
     parts = list(encoder._parts(text))
     assert "".join(parts) == text and len(parts) > 5
     assert max(map(len, parts)) < 1100
     assert encoder.verify_exact([text]).exact
+
+
+def test_a_fresh_start_changes_no_id(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = some_lines(60)
+    expected = [ids.tolist() for ids in Encoder(model_path).encode_batch(texts)]
+    monkeypatch.setattr(fast_module, "_FRESH_EVERY", 200)
+    encoder = Encoder(model_path, "gigatoken")
+    assert encoder._fast is not None
+    first = encoder._fast._tokenizer
+    assert [ids.tolist() for ids in encoder.encode_batch(texts)] == expected
+    assert encoder._fast._tokenizer is not first
+    assert encoder.encode("ka " * 100).tolist() == Encoder(model_path).encode("ka " * 100).tolist()
+
+
+def test_a_copy_that_falls_back_leaves_the_other_alone(model_path: Path) -> None:
+    encoder = Encoder(model_path)
+    other = copy(encoder)
+    other._fast = Wrong(encoder._fast)  # type: ignore[assignment]
+    assert not other.verify_exact(["min q"]).exact
+    assert (other.backend, encoder.backend) == ("sentencepiece", "gigatoken")
+    assert other._sentencepiece is encoder._sentencepiece
+
+
+def test_user_defined_pieces_are_left_to_sentencepiece(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(some_lines(500)),
+        model_writer=content,
+        model_type="bpe",
+        vocab_size=500,
+        byte_fallback=True,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+        user_defined_symbols=["kalo"],
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    path = tmp_path / "own.model"
+    path.write_bytes(content.getvalue())
+    encoder = Encoder(path)
+    assert encoder.backend == "sentencepiece" and "user-defined" in encoder.reason
+    reference = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    assert encoder.encode("min kalo").tolist() == reference.encode("min kalo")
 
 
 def test_batches(encoder: Encoder) -> None:
@@ -143,15 +189,15 @@ def test_batches(encoder: Encoder) -> None:
 
 
 def test_both_backends(model_path: Path) -> None:
-    fast, slow = Encoder(model_path, "kitoken"), Encoder(model_path, "sentencepiece")
-    assert (fast.backend, slow.backend) == ("kitoken", "sentencepiece")
+    fast, slow = Encoder(model_path, "gigatoken"), Encoder(model_path, "sentencepiece")
+    assert (fast.backend, slow.backend) == ("gigatoken", "sentencepiece")
     for text in [*PROBES, *some_lines(20)]:
         assert np.array_equal(fast.encode(text), slow.encode(text))
     assert slow.verify_exact(some_lines(5)).backend == "sentencepiece"
 
 
 def test_a_lone_surrogate_is_refused_by_name(model_path: Path) -> None:
-    for backend in ("kitoken", "sentencepiece"):
+    for backend in ("gigatoken", "sentencepiece"):
         encoder = Encoder(model_path, backend)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"U\+D800 at character 2"):
             encoder.encode("ab\ud800")
@@ -172,38 +218,33 @@ class Wrong:
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
-    def encode(self, text: str, specials: bool) -> list[int]:
-        ids: list[int] = self.inner.encode(text, specials)
-        return [*ids[:-1], 5] if "q" in text else ids
+    def encode(self, text: str) -> npt.NDArray[np.uint32]:
+        ids: npt.NDArray[np.uint32] = self.inner.encode(text)
+        return np.append(ids[:-1], np.uint32(5)) if "q" in text else ids
 
 
 def test_a_backend_that_differs_is_given_up_and_named(model_path: Path) -> None:
     encoder = Encoder(model_path)
-    assert encoder._kitoken is not None
-    encoder._kitoken = (Wrong(encoder._kitoken[0]), Wrong(encoder._kitoken[1]))
-    assert encoder.verify_exact(["ka", "lo"]).exact and encoder.backend == "kitoken"
+    assert encoder._fast is not None
+    encoder._fast = Wrong(encoder._fast)
+    assert encoder.verify_exact(["ka", "lo"]).exact and encoder.backend == "gigatoken"
     result = encoder.verify_exact(["ka", "min q", "q"])
-    assert not result.exact and result.mismatches == 2 and result.backend == "kitoken"
+    assert not result.exact and result.mismatches == 2 and result.backend == "gigatoken"
     assert result.first_mismatch is not None and result.first_mismatch.startswith(
         "text 1: at token"
     )
     assert encoder.backend == "sentencepiece"
-    assert "kitoken gave other ids than SentencePiece for 2 of 3 texts" in encoder.reason
+    assert "gigatoken gave other ids than SentencePiece for 2 of 3 texts" in encoder.reason
     assert encoder.verify_exact(["min q"]).exact
 
 
 def test_a_backend_that_fails_the_probes(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = module.kitoken.Kitoken.from_sentencepiece
-
-    class Fake:
-        from_sentencepiece = staticmethod(lambda content: Wrong(original(content)))
-
-    monkeypatch.setattr(module.kitoken, "Kitoken", Fake)
+    monkeypatch.setattr(module, "FastEncoder", lambda model: Wrong(FastEncoder(model)))
     encoder = Encoder(model_path)
     assert encoder.backend == "sentencepiece"
     assert encoder.reason.startswith("it differs from SentencePiece: text")
-    with pytest.raises(ValueError, match="kitoken cannot be used with this model: it differs"):
-        Encoder(model_path, "kitoken")
+    with pytest.raises(ValueError, match="gigatoken cannot be used with this model: it differs"):
+        Encoder(model_path, "gigatoken")
 
 
 def test_unigram_models_are_left_to_sentencepiece(tmp_path: Path) -> None:
