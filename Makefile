@@ -35,7 +35,7 @@ train: setup
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n $(TESTS_AT_ONCE)
-	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE)
+	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE) --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

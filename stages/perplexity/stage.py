@@ -101,20 +101,11 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         for batch in self.batches(unit, ["id", "text", "language"]):
             record.counts.documents_in += batch.num_rows
             record.counts.text_bytes_in += text_bytes(batch.column("text"))
-            for document, text, language in zip(
-                *(batch.column(c).to_pylist() for c in ("id", "text", "language")), strict=True
-            ):
-                try:
-                    score = scorer.score(text, language)
-                except ModelFileError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - one document's dead letter
-                    failed[document] = f"{type(error).__name__}: {error}"
-                    scores.append(_FAILED)
-                    continue
+            languages = batch.column("language").to_pylist()
+            for row, score in enumerate(_scores(scorer, batch, languages, failed)):
                 scores.append(np.nan if score is None else score)
-                if score is not None:
-                    histograms[language].add(score)
+                if score is not None and score != _FAILED:
+                    histograms[languages[row]].add(score)
             reporter.advanced(
                 "emit", unit.key, record.counts.documents_in, record.counts.text_bytes_in
             )
@@ -191,3 +182,36 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         if few and self.settings.cutoffs == "recalibrated":
             notes.append(f"too few documents for stable cutoffs: {', '.join(few)}")
         return listed, {"languages_without_model": without, "notes": notes}
+
+
+def _scores(
+    scorer: PerplexityScorer,
+    batch: pa.RecordBatch,
+    languages: list[str | None],
+    failed: dict[str, str],
+) -> list[float | None]:
+    """Scores of a batch's documents; `_FAILED` for one that `failed` then tells of by its id."""
+    texts = batch.column("text").to_pylist()
+    try:
+        return scorer.scores(texts, languages)
+    except ModelFileError:
+        raise
+    except Exception:  # noqa: BLE001 - which document it was shows one by one
+        return [
+            _score(scorer, document, text, language, failed)
+            for document, text, language in zip(
+                batch.column("id").to_pylist(), texts, languages, strict=True
+            )
+        ]
+
+
+def _score(
+    scorer: PerplexityScorer, document: str, text: str, language: str | None, failed: dict[str, str]
+) -> float | None:
+    try:
+        return scorer.score(text, language)
+    except ModelFileError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one document's dead letter
+        failed[document] = f"{type(error).__name__}: {error}"
+        return _FAILED

@@ -15,7 +15,8 @@ from tests.peers.conftest import SEPARATOR, SEQ_LEN, Written
 from tests.peers.environments import Peer, UnavailableError
 from tests.peers.exchange import PAD, Answer, Ids, Request
 
-pytestmark = pytest.mark.slow
+# One process runs them all: what they share takes minutes to make.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readers")]
 
 
 Answers = dict[str, Answer]

@@ -18,7 +18,8 @@ from pipeline import plan, recipe, sample, verify
 from stages.engine import manifest
 from stages.engine.step import Step
 
-pytestmark = pytest.mark.slow
+# One process runs them all: what they share takes minutes to make.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_run")]
 
 _SCALE = 0.12
 _LIMIT = 240

@@ -24,7 +24,8 @@ from tests.data_paths import REPO
 from tests.runners import every_stage
 from tests.runners.fake_dataflow import BUCKET, Cloud, Job, cloud
 
-pytestmark = pytest.mark.slow
+# One process runs them all: what they share takes minutes to make.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dataflow")]
 
 _LIMIT = 900
 # Dataflow takes job requests of 20 MB and graphs of 10 MB. Ours do not grow with the input.

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.outcomes import Rule
+from stages.perplexity import score as score_module
 from stages.perplexity.cutoffs import (
     CEILING,
     BucketRule,
@@ -20,6 +22,7 @@ from stages.perplexity.cutoffs import (
 )
 from stages.perplexity.score import ModelFileError, PerplexityRule, PerplexityScorer
 from stages.perplexity.settings import ModelFiles, PerplexitySettings
+from stages.perplexity.stage import _FAILED, _scores
 
 # Base-10 logarithms; a bigram model of two words.
 ARPA = """\\data\\
@@ -123,6 +126,44 @@ def test_no_score_without_model_language_or_text(
         assert scorer(unit="paragraph").score(text, "xx") is None
     assert scorer(languages=["de"]).languages == ()
     assert PerplexityScorer().score("a b", "xx") is None
+
+
+@pytest.mark.parametrize("unit", ["document", "paragraph"])
+def test_many_texts_at_once_score_as_one_by_one(
+    scorer: Callable[..., PerplexityScorer], unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_module, "_SLICE_CHARS", 7)
+    some = scorer(unit=unit)
+    texts = ["a b", "", "b\na\n\nb", "a", "\n", "b b b b b b b", "a\nb", "a"]
+    languages = ["xx", "xx", "xx", "sl", "xx", "xx", None, "xx"]
+    found = some.scores(texts, languages)
+    assert found == [some.score(t, code) for t, code in zip(texts, languages, strict=True)]
+    assert [value is None for value in found] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert some.scores([], []) == []
+
+
+def test_a_text_that_cannot_be_scored_costs_no_other(
+    scorer: Callable[..., PerplexityScorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def normalise(text: str) -> str:
+        if text == "b":
+            raise ValueError("not this one")
+        return text
+
+    monkeypatch.setattr(score_module, "normalise_for_language_model", normalise)
+    batch = pa.RecordBatch.from_pydict({"id": ["1", "2", "3"], "text": ["a", "b", "a b"]})
+    failed: dict[str, str] = {}
+    assert _scores(scorer(), batch, ["xx"] * 3, failed) == [3.5, _FAILED, 2.6]
+    assert failed == {"2": "ValueError: not this one"}
 
 
 def test_odd_and_huge_texts_score(scorer: Callable[..., PerplexityScorer]) -> None:
