@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ class Case:
     @property
     def name(self) -> str:
         return self.step.stage
+
+    def reading(self, folder: str) -> Case:
+        """The same case with the documents of another step's folder as its input."""
+        step = replace(self.step, inputs={**self.step.inputs, "input": [folder]})
+        return replace(self, step=step, reads=(folder,))
 
     def floor_arguments(self, floor: str, out: str) -> dict[str, Any]:
         given = dict(self.floors[floor])

@@ -39,10 +39,10 @@ def measure(raw: data.RawData, work: str, say: Say, sizes: Sequence[int] = SIZES
         say(f"everything with {size} times the data")
         given = data.RawData(
             raw.name,
-            _files(
+            further(
                 raw.wet.small if raw.wet.copied else raw.wet.large, size, Path(work, "raw"), varied
             ),
-            _files(raw.wikipedia.small, size, Path(work, "raw"), _copied)
+            further(raw.wikipedia.small, size, Path(work, "raw"), _copied)
             if raw.wikipedia and size <= MODELS_UP_TO
             else None,
         )
@@ -63,7 +63,7 @@ Another = Callable[[Path, Path, int], None]
 """(file, target, number): writes the file again, not the same by that number."""
 
 
-def _files(paths: Sequence[str], count: int, work: Path, another: Another) -> data.RawFiles:
+def further(paths: Sequence[str], count: int, work: Path, another: Another) -> data.RawFiles:
     """`count` files: those given first, then further versions of them."""
     work.mkdir(parents=True, exist_ok=True)
     found = []

@@ -320,7 +320,7 @@ def test_tables_hold_rates_ratios_and_shares() -> None:
     table = sheets.growth(Growth({1: runs[1][0], 8: larger}, 5_000_000))
     assert table.columns == ("step", "1x\npeak MB", "8x\npeak MB", "growth")
     assert table.rows == (("commoncrawl", "220", "242", "1.10"),)
-    table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}})
+    table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}}, 1.5)
     assert table.columns == ("step", "1 worker\nwall s", "2 workers\nwall s", "times\nfaster")
     assert table.rows[-1] == ("all", "14.0", "7.0", "2.00")
 
@@ -333,7 +333,7 @@ def test_a_busy_machine_is_told() -> None:
 def test_markdown_has_a_line_per_row_and_no_paths() -> None:
     _, runs = figures()
     sheet = sheets.growth(Growth({1: runs[1][0]}, 5_000_000))
-    assert "| 1 worker wall s |" in sheets.workers(runs, {}).markdown()
+    assert "| 1 worker wall s |" in sheets.workers(runs, {}, 1.5).markdown()
     lines = sheet.markdown().splitlines()
     assert lines[2:5] == [
         "| step | 1x peak MB | growth |",

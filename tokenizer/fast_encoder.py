@@ -9,11 +9,11 @@ It is only ever given `str`: bytes that are no UTF-8 crash version 0.10 of it, w
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from tokenizer.model import USER_DEFINED, ModelFile
 from tokenizer.tokenizer_json import tokenizer_json
@@ -36,7 +36,7 @@ class FastEncoder:
         content = tokenizer_json(model)
         # Control pieces written out in a text are text.
         content["added_tokens"] = []
-        self._json = json.dumps(content, ensure_ascii=False)
+        self._json = orjson.dumps(content)
         self._left = 0
         self._renew()
 

@@ -176,7 +176,7 @@ class ModelFile:
         """Pieces of all types."""
         return len(self.pieces)
 
-    @property
+    @cached_property
     def text_pieces(self) -> list[str]:
         """Pieces that text can be made of, other than bytes."""
         return [
@@ -200,7 +200,7 @@ class ModelFile:
             return None
         if self.normalizer["remove_extra_whitespaces"] or not self.normalizer["escape_whitespaces"]:
             return None
-        if any(re.search(f"[^{SPACE}]{SPACE}", piece) for piece in pieces):
+        if any(SPACE in piece.lstrip(SPACE) for piece in pieces):
             return None
         places = f"(?<=[^ {SPACE}])(?=[ {SPACE}])"
         if not any("\n" in piece for piece in pieces):

@@ -87,7 +87,9 @@ def _merges(model: ModelFile, ids: dict[str, int]) -> list[list[str]]:
     joined = sorted((p for p in text if len(p) > 1), key=lambda p: (-score[p], ids[p]))
     found = []
     for piece in joined:
-        splits = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
-        pairs = [pair for pair in splits if pair[0] in text and pair[1] in text]
-        found += [list(pair) for pair in sorted(pairs, key=lambda p: (ids[p[0]], ids[p[1]]))]
+        cuts = range(1, len(piece))
+        pairs = [
+            [left, piece[i:]] for i in cuts if (left := piece[:i]) in text and piece[i:] in text
+        ]
+        found += sorted(pairs, key=lambda p: (ids[p[0]], ids[p[1]])) if len(pairs) > 1 else pairs
     return found

@@ -1,0 +1,137 @@
+"""What was aimed at beside what was measured, on one sheet."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.ccnet_path import CcnetPath
+from benchmarks.growth import Growth
+from benchmarks.kernels import Kernel
+from benchmarks.sheets import Sheet, ratios
+from benchmarks.stages import Measured, PathRun
+
+CPU_RATIO = 1.25
+_FLAT = 1.25
+_WORKERS = 1.8
+_START_S = 1.5
+
+
+@dataclass(frozen=True)
+class Target:
+    what: str
+    aim: str
+    found: str
+    met: bool
+
+    def row(self) -> tuple[str, ...]:
+        return (self.what, self.aim, self.found, "yes" if self.met else "no")
+
+
+def sheet(targets: Sequence[Target]) -> Sheet:
+    return Sheet(
+        "Targets",
+        ("what", "aim", "measured", "met"),
+        tuple(t.row() for t in targets),
+        (
+            "Each from the tables below, which say how it was measured. Medians; where the aim is"
+            " for every step, the worst is named.",
+        ),
+    )
+
+
+def at_least(what: str, found: float, aim: float, more: str = "", also: bool = True) -> Target:
+    """A ratio that should be `aim` or more; `also`: whatever else must hold."""
+    return Target(what, f"≥ {aim:g}x", f"{found:.2f}x{more}", found >= aim and also)
+
+
+def ccnet(found: CcnetPath) -> list[Target]:
+    ratio = statistics.median(found.ratios)
+    others = sum(found.differ.values())
+    return [
+        at_least(
+            "CCNet's path against the plain loop",
+            ratio,
+            2.5,
+            f", {others:,} of {found.decided:,} documents decided otherwise",
+            others <= found.decided / 1000,
+        )
+    ]
+
+
+def floors(measured: Sequence[Measured]) -> list[Target]:
+    found = ratios(measured)
+    over = sorted(((r, name) for name, r in found.items() if r > CPU_RATIO), reverse=True)
+    told = ", ".join(f"{name} {ratio:.2f}" for ratio, name in over)
+    return [
+        Target(
+            "whole stage against its floor, fixed parts aside",
+            f"≤ {CPU_RATIO:g}x CPU",
+            f"{len(found) - len(over)} of {len(found)}" + (f"; over it: {told}" if over else ""),
+            not over,
+        )
+    ]
+
+
+def kernels(found: Sequence[Kernel]) -> list[Target]:
+    targets = []
+    for kernel, aim, what in (
+        ("line hashes", 5.0, "line normalisation and hashing"),
+        ("languages", 2.0, "language identification"),
+    ):
+        for one in found:
+            if one.name == kernel:
+                way = list(one.seconds)[-1]
+                differ = one.differ[way]
+                told = f", {differ:,} of {one.answers:,} answers differ"
+                same = differ <= (0 if kernel == "line hashes" else one.answers / 1000)
+                targets.append(at_least(what, one.ratio(way), aim, told, same))
+    return targets
+
+
+def tokens(measured: Sequence[Measured]) -> list[Target]:
+    """The stage, shards and all, against SentencePiece's encoder and `tofile`."""
+    for m in measured:
+        for name, runs in m.floors.items():
+            if name == "tokens (SentencePiece)":
+                pairs = zip(m.stage, runs, strict=True)
+                ratio = statistics.median(f.cost.cpu_s / s.cost.cpu_s for s, f in pairs)
+                return [at_least("tokenise and write shards against SentencePiece", ratio, 4.0)]
+    return []
+
+
+def workers(
+    runs: Mapping[int, Sequence[PathRun]], start: Mapping[int, Mapping[str, float]], most: float
+) -> list[Target]:
+    one, many = min(runs), max(runs)
+    pairs = zip(runs[one], runs[many], strict=True)
+    ratio = statistics.median(a.documents_wall_s / b.documents_wall_s for a, b in pairs)
+    slowest = max(s["first_s"] for s in start.values())
+    return [
+        at_least(
+            f"{many} workers against {one}",
+            ratio,
+            _WORKERS,
+            f"; {many} processes of a plain loop: {most:.2f}x",
+        ),
+        Target("start-up", f"< {_START_S:g} s", f"{slowest:.1f} s", slowest < _START_S),
+    ]
+
+
+def memory(found: Growth) -> list[Target]:
+    grown = {}
+    for step in found.steps():
+        peaks = [found.runs[n].peak_rss.get(step) for n in sorted(found.runs)]
+        known = [p for p in peaks if p]
+        grown[step] = known[-1] / known[0]
+    worst = max(grown, key=lambda step: grown[step])
+    times = max(found.runs) // min(found.runs)
+    return [
+        Target(
+            f"peak memory with {times} times the data",
+            "flat",
+            f"at most {grown[worst]:.2f}x ({worst})",
+            grown[worst] <= _FLAT,
+        )
+    ]
