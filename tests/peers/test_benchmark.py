@@ -124,9 +124,8 @@ def test_the_table_tells_rates_ratios_and_who_is_missing() -> None:
     assert ratios(done, fixed=False) == []
     assert sheet(found).rows == (
         (
-            "Lines (`line_dedup`)",
+            "Lines",
             "peer 1.2",
-            "8.0",
             "10",
             "8, 8",
             "7.50, 7.50",
@@ -138,10 +137,10 @@ def test_the_table_tells_rates_ratios_and_who_is_missing() -> None:
             "50, 50",
         ),
     )
-    assert differences(found) == ["Lines, peer: Keeps more."]
-    assert failures(found) == ["URLs, peer: no index is reached."]
+    assert differences(found) == ["Lines (`line_dedup`), peer: Keeps more."]
+    assert failures(found) == ["URLs (`url_dedup`), peer: no index is reached."]
     told = page(found, "Two cores.")
-    assert "Two cores." in told and "- URLs, peer: no index is reached." in told
+    assert "Two cores." in told and "- URLs (`url_dedup`), peer: no index is reached." in told
 
 
 def test_every_comparison_has_a_program_and_says_how_it_differs() -> None:
