@@ -7,7 +7,6 @@ be checked without the text.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from tokenizer.sample import hash64
 # ASCII white space as spaces, and what other white space NFKC leaves as it is.
 _ASCII_BLANKS = bytes(0x20 if code < 0x80 and chr(code).isspace() else code for code in range(256))
 _OTHER_BLANKS = ("\x85", "\u1680", "\u2028", "\u2029")
-_SPACES = re.compile(rb" {2,}")
 
 CLUSTER = "cluster"
 """Column that names the near-duplicate cluster of a document, where a stage left one."""
@@ -27,11 +25,14 @@ CLUSTER = "cluster"
 
 def normalised(text: str) -> str:
     """The form in which two texts are the same: NFKC, case folded, white space as one space."""
-    return " ".join(_folded(text).split())
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    if not unicodedata.is_normalized("NFKC", text):
+        # Nothing is composed across a newline, and lines that need nothing are passed quickly.
+        text = "\n".join([unicodedata.normalize("NFKC", line) for line in text.split("\n")])
+    return text.casefold()
 
 
 def text_key(text: str) -> str:
@@ -45,8 +46,8 @@ def _normalised_bytes(text: str) -> bytes:
     if any(blank in folded for blank in _OTHER_BLANKS):
         return " ".join(folded.split()).encode("utf-8", "surrogatepass")
     spaced = folded.encode("utf-8", "surrogatepass").translate(_ASCII_BLANKS)
-    if b"  " in spaced:
-        spaced = _SPACES.sub(b" ", spaced)
+    while b"  " in spaced:  # Each time runs become half as long.
+        spaced = spaced.replace(b"  ", b" ")
     return spaced.strip(b" ")
 
 

@@ -126,6 +126,8 @@ class ShardWriter:
         self.separator_id = separator_id
         self._tokenizer_name = tokenizer_name
         self._forbidden = sorted({separator_id, *forbidden_ids})
+        self._is_forbidden = np.zeros(vocab_size, dtype=np.bool_)
+        self._is_forbidden[[i for i in self._forbidden if 0 <= i < vocab_size]] = True
         self._separator = np.array([separator_id], dtype=DTYPE).tobytes()
         self._dialects = frozenset(dialects)
         self._sha256 = hashlib.sha256()
@@ -217,6 +219,8 @@ class ShardWriter:
                 f"document {document_id!r}: id {values[at]} at position {at} is outside the "
                 f"vocabulary of {self.vocab_size}"
             )
+        if not self._is_forbidden[values].any():
+            return
         for forbidden in self._forbidden:
             found = np.flatnonzero(values == forbidden)
             if found.size:
