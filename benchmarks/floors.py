@@ -390,7 +390,7 @@ def _write(table: Any, out: str, number: int) -> None:
 
     Path(out).mkdir(parents=True, exist_ok=True)
     path = Path(out, f"{number:05d}.parquet")
-    pq.write_table(table, path, compression="zstd", compression_level=3)
+    pq.write_table(table, path, compression="zstd", compression_level=2)
 
 
 def _write_rows(tables: list[Any], rows: Any, out: str) -> Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.c4.badwords import BadWords, read_words
 from stages.c4.clean import REASONS, CleanSettings, check_page, clean_page
@@ -23,6 +23,7 @@ from stages.engine.rules import RuleStage
 from stages.engine.source import SourceStage
 from stages.engine.step import InputError, Record, Settings
 from stages.engine.units import Splitter, WorkUnit, byte_stretches
+from stages.language import labels
 from stages.language.model import ModelMissingError
 from stages.outcomes import Reject, SourceReader
 
@@ -157,6 +158,12 @@ class FilterSettings(Settings):
         description="note in `meta.c4_split` whether C4 would put the page into its validation"
         " split (one page in a thousand, by the MD5 of its URL)",
     )
+
+    @model_validator(mode="after")
+    def _known(self) -> FilterSettings:
+        if self.model is None:  # Another model has labels of its own.
+            labels.checked(self.languages)
+        return self
 
 
 class FilterRule:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stages.language import labels
 
 
 class LanguageSettings(BaseModel):
@@ -68,3 +70,9 @@ class LanguageSettings(BaseModel):
         description="A beginning that scores at least this needs no second look. At 0.8 five of "
         "4,327 decisions changed, at 0.9 none.",
     )
+
+    @model_validator(mode="after")
+    def _known(self) -> LanguageSettings:
+        if self.model is None:  # Another model has labels of its own.
+            labels.checked(self.languages)
+        return self

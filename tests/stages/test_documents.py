@@ -24,6 +24,7 @@ from stages.documents import (
     read_batches,
     with_columns,
 )
+from stages.documents import table as table_module
 from stages.outcomes import Bad, Reject, Rejected, Skipped
 from tests.stages.helpers import digests, document, read_rows, write_documents, write_part
 
@@ -332,8 +333,8 @@ def test_bytes_depend_on_the_rows_and_not_on_how_they_came(
     folder = tmp_path_factory.mktemp("parts")
     batch = batch_of([f"text {i} " * (i % 50) for i in range(sum(cuts))])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(documents, "ROW_GROUP_DOCUMENTS", group)
-        patch.setattr(documents, "ROW_GROUP_BYTES", 2000)
+        patch.setattr(table_module, "ROW_GROUP_DOCUMENTS", group)
+        patch.setattr(table_module, "ROW_GROUP_BYTES", 2000)
         with TableFile(str(folder / "whole"), SCHEMA) as whole:
             whole.write(batch)
         with TableFile(str(folder / "cut"), SCHEMA) as cut:
@@ -364,12 +365,12 @@ def test_batch_sizes_of_a_reader_do_not_show_in_the_bytes_of_large_parts(tmp_pat
 def test_row_groups_are_closed_by_documents_and_by_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "ROW_GROUP_DOCUMENTS", 10)
+    monkeypatch.setattr(table_module, "ROW_GROUP_DOCUMENTS", 10)
     with TableFile(str(tmp_path / "many"), SCHEMA) as many:
         for _ in range(7):
             many.write(batch_of(["x"] * 5))
     assert pq.read_metadata(tmp_path / "many").num_row_groups == 4
-    monkeypatch.setattr(documents, "ROW_GROUP_BYTES", 1000)
+    monkeypatch.setattr(table_module, "ROW_GROUP_BYTES", 1000)
     with TableFile(str(tmp_path / "large"), SCHEMA) as large:
         for _ in range(3):
             large.write(batch_of(["x" * 1000]))

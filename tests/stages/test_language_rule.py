@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from stages.c4.stage import FilterSettings
 from stages.language import model, rule
 from stages.language.model import ModelMissingError, load_model, model_digest, model_path
 from stages.language.rule import REASONS, LanguageRule
@@ -197,3 +199,11 @@ def test_fasttext_training_at_one_thread_is_bit_reproducible(tmp_path: Path) -> 
         trained.save_model(str(path))
         digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+def test_a_language_that_no_document_can_have_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no document has the language english"):
+        LanguageSettings(languages=("en", "english"))
+    with pytest.raises(ValidationError, match="no document has the language english"):
+        FilterSettings(languages=("english",))
+    assert LanguageSettings(languages=("eng_Latn",), model="lid218.bin").languages == ("eng_Latn",)
