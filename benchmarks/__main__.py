@@ -23,7 +23,8 @@ from benchmarks.sheets import Sheet
 
 _PAGE = REPO / "docs" / "performance.md"
 _PICTURES = REPO / "docs" / "performance"
-_FLAMES = ccnet_path.STEPS
+_REMARKS = _PICTURES / "remarks.md"
+_FLAMES = (*ccnet_path.STEPS, "tokens")
 
 
 def main() -> int:
@@ -200,6 +201,8 @@ def page(found: list[Sheet], about: str, pictures: Sequence[str]) -> str:
             " of older versions, on the same data.\n\n"
             + "\n".join(_picture(name) for name in flames)
         )
+    if _REMARKS.exists():
+        sheets_.append(_REMARKS.read_text(encoding="utf-8"))
     return "\n".join([head, *sheets_])
 
 
