@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import ccnet_path, ceiling, data, growth, kernels, plots, sheets, targets
+from benchmarks import ccnet_path, ceiling, data, growth, hotspots, kernels, plots, sheets, targets
 from benchmarks import stages as measuring
 from benchmarks.cases import DOCUMENT_STEPS, Case, cases
 from benchmarks.measure import REPO, MeasureError, in_new_process
@@ -52,7 +52,7 @@ def main() -> int:
         folder = None if options.sample else options.data or data.default_folder()
         try:
             raw = data.find(folder, Path(work))
-            found, pictures = measure(raw, work, options)
+            found, pictures = measure(raw, folder, work, options)
         except FileNotFoundError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -79,9 +79,9 @@ def main() -> int:
 
 
 def measure(
-    raw: data.RawData, work: str, options: argparse.Namespace
+    raw: data.RawData, folder: Path | None, work: str, options: argparse.Namespace
 ) -> tuple[list[Sheet], dict[str, str]]:
-    """All sheets, and the pictures (SVG) by name."""
+    """All sheets, and the pictures (SVG) by name. `folder`: where further data may be."""
     say = measuring.to_stderr
     measuring.import_everything()
     steps = f"{work}/steps"
@@ -95,6 +95,8 @@ def measure(
     alone = kernels.measure(f"{steps}/commoncrawl", f"{steps}/line_dedup", options.repeats)
     times = len(raw.wet.large) * data.TIMES
     wet = growth.further(raw.wet.large, times, Path(work, "more"), growth.varied)
+    say("hotspots")
+    hot = hotspots.measure(options.repeats, folder) if folder and _has_more(folder) else []
     beside = ccnet_path.measure(
         wet.large,
         tiny.wet.small,
@@ -148,6 +150,7 @@ def measure(
         *targets.workers(runs, start, most),
         *targets.kernels(alone),
         *targets.tokens(measured),
+        *targets.hotspots(hot),
         *targets.memory(grown),
     ]
     return [
@@ -155,10 +158,16 @@ def measure(
         sheets.beside_floors(measured, measuring.baseline()),
         sheets.ccnet(beside),
         sheets.kernels(alone),
+        *([hotspots.sheet(hot)] if hot else []),
         sheets.where_time_goes(measured),
         sheets.growth(grown),
         sheets.workers(runs, start, most),
     ], pictures
+
+
+def _has_more(folder: Path) -> bool:
+    """Whether there is data of other sources, too."""
+    return any((folder / name).is_dir() for name in ("books", "arxiv"))
 
 
 def _flames(found: Sequence[Case], work: str) -> dict[str, str]:

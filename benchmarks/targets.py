@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.ccnet_path import CcnetPath
 from benchmarks.growth import Growth
+from benchmarks.hotspots import Hotspot
 from benchmarks.kernels import Kernel
 from benchmarks.sheets import Sheet, ratios
 from benchmarks.stages import Measured, PathRun
@@ -88,6 +89,25 @@ def kernels(found: Sequence[Kernel]) -> list[Target]:
                 same = differ <= (0 if kernel == "line hashes" else one.answers / 1000)
                 targets.append(at_least(what, one.ratio(way), aim, told, same))
     return targets
+
+
+def hotspots(found: Sequence[Hotspot]) -> list[Target]:
+    """Of each kernel the hotspot that gained most, whose answers must be the same."""
+    best: dict[str, Hotspot] = {}
+    for spot in found:
+        whole = spot.function.startswith("all")
+        if not whole and (spot.kernel not in best or spot.ratio > best[spot.kernel].ratio):
+            best[spot.kernel] = spot
+    return [
+        at_least(
+            f"{kernel}: top hotspot",
+            spot.ratio,
+            2.0,
+            f" ({spot.function}), {spot.differ:,} of {spot.answers:,} answers differ",
+            not spot.differ,
+        )
+        for kernel, spot in best.items()
+    ]
 
 
 def tokens(measured: Sequence[Measured]) -> list[Target]:

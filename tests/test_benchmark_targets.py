@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import ceiling, targets
 from benchmarks.ccnet_path import CcnetPath
 from benchmarks.growth import Growth
+from benchmarks.hotspots import Hotspot
 from benchmarks.kernels import Kernel
 from benchmarks.measure import Cost
 from benchmarks.sheets import DOCUMENT_STEPS
@@ -51,6 +52,22 @@ def test_speed_without_the_same_answers_meets_nothing() -> None:
     assert (targets.ccnet(found)[0].met, found.ratios) == (False, [5.0])
     found.differ["bucket"] = 1
     assert targets.ccnet(found)[0].met
+
+
+def test_a_hotspot_is_judged_by_its_function_and_not_by_the_whole() -> None:
+    spots = [
+        Hotspot("books", "hash", 1, [3.0], [1.0], 10, 0),
+        Hotspot("books", "all: keys", 1, [9.0], [1.0], 10, 0),
+        Hotspot("latex", "copy", 1, [3.0], [1.0], 10, 1),
+    ]
+    books, latex = targets.hotspots(spots)
+    assert books.row() == (
+        "books: top hotspot",
+        "≥ 2x",
+        "3.00x (hash), 0 of 10 answers differ",
+        "yes",
+    )
+    assert not latex.met
 
 
 def test_tokens_workers_and_memory() -> None:

@@ -45,6 +45,7 @@ _TAKES = {
         1,
     ),
 }
+_NAME, _BRACE = 1, 3  # groups of `lexer`
 SHORT_FORM = ""
 """Key of the handler of characters that are short for \\verb; no command has this name."""
 
@@ -62,6 +63,11 @@ class Scope:
     def __init__(self, tag: str, pending: int = 0, silent: bool = False) -> None:
         self.tag, self.pending, self.silent = tag, pending, silent
         self.saved: dict[str, Macro | None] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether a `{` opened it, and nothing changes by its end."""
+        return self.tag == "{" and self.saved is None and not self.silent
 
 
 class Expander:
@@ -98,35 +104,67 @@ class Expander:
         out, stack = self.out, self.stack
         while stack:
             source = stack[-1]
+            token = self._copy(source)
             start = source.pos
-            match = source.pattern.match(source.text, start)
-            if match is None:
+            source.pos += len(token)
+            if not token:
                 self.leave()
-                continue
-            source.pos = match.end()
-            token = match.group()
-            first = token[0]
-            if first == "\\":
+            elif token[0] == "\\":
                 self._control(token, source, start)
-            elif first == "{":
-                self.scopes.append(Scope("{", self._pending))
-                self._pending = 0
-                out.text(token)
-            elif first == "}":
+            elif token == "}":
                 self._pending = 0
                 silent = bool(self.scopes) and self.scopes[-1].silent
                 self.close("{")
                 if not silent:
                     out.text(token)
-            elif first == "%":
+            elif token == "%":
                 self._comment(source, start)
-            elif source.short and first in source.short:
-                if not self.handlers[SHORT_FORM](self, source, start):
-                    out.text(token)
-            else:
-                if self._pending:
-                    self._pending = max(0, self._pending - len(token.strip()))
+            elif not self.handlers[SHORT_FORM](self, source, start):
                 out.text(token)
+
+    def _copy(self, source: Source) -> str:
+        """Writes what stands for itself, in one piece: text, groups, and commands that are neither
+        macros nor have a handler. Returns the first other token, "" at the end."""
+        text, match = source.text, source.pattern.match
+        macros, handlers, scopes = self.macros, self.handlers, self.scopes
+        start = place = source.pos
+        pending = self._pending
+        groups: list[int] = []  # those opened here: what was pending before
+        last = None
+        while (found := match(text, place)) is not None:
+            end, kind = found.end(), found.lastindex
+            if kind == _NAME:
+                name = found[_NAME]
+                if name in macros or name in handlers or (len(name) == 1 and _like_letter(name)):
+                    break
+                pending = _TAKES.get(name, pending - 1 if pending else 0)
+            elif kind == _BRACE:
+                if text[place] == "{":
+                    groups.append(pending)
+                    pending = 0
+                else:
+                    if groups:
+                        pending = groups.pop()
+                    elif scopes and scopes[-1].plain:
+                        pending = scopes.pop().pending
+                    else:
+                        break
+                    pending = pending - 1 if pending else 0
+            elif end == place:
+                break
+            elif kind and pending:
+                pending -= 1
+            if pending:
+                behind = text[found.end(kind) if kind else place : end]
+                pending = max(0, pending - len(behind.strip()))
+            last, place = found, end
+        if last is not None:
+            source.pos = place
+            self._pending = pending
+            if groups:
+                scopes += [Scope("{", before) for before in groups]
+            self.out.stretch(text[start:place], command=last.end(_NAME) == place)
+        return "\\" + name if kind == _NAME else text[place : place + 1]
 
     def open_file(self, name: str, style: bool = False, part: bool = False) -> None:
         """Goes on in another file. `part`: a document of its own, of which only the body counts."""
@@ -396,3 +434,9 @@ class Expander:
         self._leave_read()
         self.stack.append(Source(body, at=macro.at, short=source.short))
         return True
+
+
+def _like_letter(symbol: str) -> bool:
+    """Whether a control symbol is taken for a control word, so that a letter behind it is parted
+    from it."""
+    return symbol == "@" or (symbol.isalpha() and not symbol.isascii())

@@ -14,6 +14,7 @@ from functools import lru_cache
 Charge = Callable[[int], None]
 COMMENT = r"%[^\n]*(?:\n[ \t]*)?"
 _PIECE = re.compile(rf"\\[\s\S]?|[{{}}]|{COMMENT}|[^\\{{}}%]+")
+_SIMPLE_GROUP = re.compile(r"\{[^\\{}%]*\}")
 _RAW_PIECE = re.compile(r"\\[\s\S]?|[{}]|[^\\{}]+")
 _BLANKS = re.compile(rf"(?:[ \t]+|{COMMENT}|\n(?![ \t]*\n))*")
 WORD = {False: re.compile(r"\\(?:[A-Za-z]+|[\s\S])"), True: re.compile(r"\\(?:[A-Za-z@]+|[\s\S])")}
@@ -21,17 +22,15 @@ WORD = {False: re.compile(r"\\(?:[A-Za-z]+|[\s\S])"), True: re.compile(r"\\(?:[A
 
 @lru_cache(64)
 def lexer(at: bool, short: str) -> re.Pattern[str]:
-    """A pattern whose matches from any place on are the tokens; it fails at the end alone.
+    """A pattern that matches at any place: a token and the text behind it, or text alone.
 
-    `at`: `@` is a letter. `short`: characters that begin verbatim text.
+    Of the groups one takes part at most: 1 is the name of a control sequence, 2 a group that has
+    only text in it, 3 any other brace. Nothing is matched at the end, before a comment and before
+    characters of `short`, which begin verbatim text. `at`: `@` is a letter.
     """
     letters = "A-Za-z@" if at else "A-Za-z"
-    others = re.escape(short)
-    return re.compile(
-        rf"\\(?:[{letters}]+|[\s\S])?|[{{}}%]"
-        + (rf"|[{others}]" if short else "")
-        + rf"|[^\\{{}}%{others}]+"
-    )
+    text = rf"[^\\{{}}%{re.escape(short)}]*"
+    return re.compile(rf"(?:\\([{letters}]+|[\s\S])|(\{{{text}\}})|([{{}}])|){text}")
 
 
 def blanks_end(text: str, place: int) -> int:
@@ -51,6 +50,10 @@ def group_end(
     match = (_PIECE if comments else _RAW_PIECE).match
     depth = steps = 0
     stop = min(len(text), place + limit)
+    if (simple := _SIMPLE_GROUP.match(text, place)) is not None and simple.end() <= stop:
+        if charge is not None:
+            charge(2 + (simple.end() - place > 2))
+        return simple.end()
     end = -1
     while place < stop and (piece := match(text, place)) is not None:
         steps += 1

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stages.arxiv.lexer import lexer
+from stages.arxiv.lexer import WORD
 from stages.arxiv.words import words
 
 PROTECTED = words(
@@ -266,9 +266,4 @@ def starts_with(text: str, place: int, token: str) -> bool:
 
 def single_token(text: str) -> bool:
     """Whether a replacement text is one token or one group, and so needs no braces around it."""
-    match = lexer(True, "").match(text)
-    if match is None:
-        return False
-    if match.end() == len(text):
-        return text[0] == "\\" or len(text) == 1
-    return False
+    return len(text) == 1 or WORD[True].fullmatch(text) is not None

@@ -23,8 +23,8 @@ _BEGIN = re.compile(r"\\begin\s*\{\s*document\s*\}")
 _TEXT = re.compile(r"\\begin\s*\{(?!filecontents)|\\(?:sub)*section\b")
 _READS = re.compile(r"\\(?:input|include|subfile)\s*(?:\{([^{}\n]{1,200})\}|\s([^\s{}\\]{1,200}))")
 _PLAIN = re.compile(
-    r"\\(?:bye|magnification|beginsection|newsec|input\s*\{?(?:amstex|harvmac|phyzzx|jnl|plain)"
-    r"|documentstyle|proclaim|topmatter)\b|^\\end\s*\Z",
+    r"\\(?:(?:bye|magnification|beginsection|newsec|input\s*\{?(?:amstex|harvmac|phyzzx|jnl|plain)"
+    r"|documentstyle|proclaim|topmatter)\b|(?<=^\\)end\s*\Z)",
     re.MULTILINE,
 )
 _COMMAND = re.compile(r"\\[A-Za-z]+|\$[^$]+\$")

@@ -6,7 +6,6 @@ import re
 
 from stages.arxiv.macros import ends_in_word
 
-_TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\n)")  # tried once a run of blanks
 _PARAGRAPHS = re.compile(r"\n{3,}")
 _MUCH = 600  # characters: more than keywords and dates behind an abstract, less than a paragraph
 
@@ -35,7 +34,8 @@ class Output:
         self.titled = False  # a title or an abstract ended before `front_end`
         self._limit, self._chars = limit, 0
         self._after_word = False
-        self.at_line_start = True  # nothing but blanks stands on the line that is being written
+        self._line_start = True  # of the first `_looked_at` parts: see `at_line_start`
+        self._looked_at = 0
 
     def text(self, text: str) -> None:
         if not text:
@@ -51,6 +51,12 @@ class Output:
         self._put(token)
         self._after_word = token[-1].isalpha() or token[-1] == "@"
 
+    def stretch(self, text: str, command: bool) -> None:
+        """Text and control sequences; `command`: a control sequence stands at the end."""
+        self.text(text)
+        if command:
+            self._after_word = text[-1].isalpha() or text[-1] == "@"
+
     def verbatim(self, text: str) -> None:
         self._after_word = ends_in_word(text)
         self._put(Verbatim(text))
@@ -64,8 +70,20 @@ class Output:
         if self._chars > self._limit:
             raise BombError(f"macro_bomb: the text grows beyond {self._limit} characters")
         self.parts.append(text)
-        line = text.rfind("\n") + 1
-        self.at_line_start = (line > 0 or self.at_line_start) and not text[line:].strip(" \t")
+
+    @property
+    def at_line_start(self) -> bool:
+        """Whether nothing but blanks stands on the line that is being written."""
+        looked_at, self._looked_at = self._looked_at, len(self.parts)
+        for i in range(self._looked_at - 1, looked_at - 1, -1):
+            line = self.parts[i].rfind("\n") + 1
+            if self.parts[i][line:].strip(" \t"):
+                self._line_start = False
+                break
+            if line > 0:
+                self._line_start = True
+                break
+        return self._line_start
 
     @property
     def open(self) -> bool:
@@ -138,4 +156,7 @@ def tidy(parts: list[str]) -> str:
 
 
 def _tidy(text: str) -> str:
-    return _PARAGRAPHS.sub("\n\n", _TRAILING.sub("", text))
+    if " \n" in text or "\t\n" in text:
+        *lines, last = text.split("\n")
+        text = "\n".join([*(line.rstrip(" \t") for line in lines), last])
+    return _PARAGRAPHS.sub("\n\n", text) if "\n\n\n" in text else text

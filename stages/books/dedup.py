@@ -33,7 +33,7 @@ from stages.dedup.minhash import Bands, first_shared, pairs_of
 from stages.dedup.runs import Run, first_of_group, partitions_for, read_run
 from stages.dedup.set_overlap import Measure, SetOverlap, set_overlap
 from stages.dedup.shingle_files import Entry, ShingleReader, ShingleWriter
-from stages.dedup.shingles import mix, shingle_hashes, words
+from stages.dedup.shingles import mix, shingles, word_hashes
 from stages.documents import PartWriter, further_columns, read_batches, rejected_row, text_bytes
 from stages.engine import files
 from stages.engine.progress import Reporter
@@ -173,10 +173,10 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
             for batch in self._batches(unit, ["id", "text", "created", "meta"]):
                 columns = (batch.column(c).to_pylist() for c in ("id", "text", "created", "meta"))
                 for id_, text, created, meta in zip(*columns, strict=True):
-                    shingles = shingle_hashes(words(text), self.settings.words)
+                    found = shingles(word_hashes(text), self.settings.words)
                     old = bool(meta) and bool(orjson.loads(meta).get("old"))
-                    row = out.add(id_, seconds(created), old, shingles)
-                    keys, value = self._keys(shingles, row, bands, band_keys)
+                    row = out.add(id_, seconds(created), old, found)
+                    keys, value = self._keys(found, row, bands, band_keys)
                     hashes.append(keys)
                     values.append(value)
                 record.counts.other.update(books=batch.num_rows)
@@ -193,16 +193,16 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
         ]
         return record
 
-    def _keys(self, shingles: U64, row: int, bands: Bands, band_keys: list[U64]) -> tuple[U64, I64]:
+    def _keys(self, found: U64, row: int, bands: Bands, band_keys: list[U64]) -> tuple[U64, I64]:
         """A book's keys and what each is; a book of fewer words than a shingle has none."""
-        if not len(shingles):
+        if not len(found):
             band_keys.append(np.full(bands.bands, row, np.uint64))
             return np.empty(0, np.uint64), np.empty(0, np.int64)
-        keys = bands.keys(bands.signature(shingles))
+        keys = bands.keys(bands.signature(found))
         band_keys.append(keys)
         kinds = np.full(len(keys), _BAND, np.int64)
         if self.settings.measure == "containment":
-            sampled = sketch.sample(shingles, self.settings.sample_rate)
+            sampled = sketch.sample(found, self.settings.sample_rate)
             more = np.full(len(sampled), _SAMPLE, np.int64)
             more[: self.settings.probes] = _PROBE
             # Sampled hashes are low; mixed, they spread over all partitions.

@@ -27,7 +27,7 @@ import orjson
 
 from stages.books.dedup import BookDedup, BookDedupSettings, Pair, decide
 from stages.dedup.set_overlap import set_overlap
-from stages.dedup.shingles import shingle_hashes, words
+from stages.dedup.shingles import shingles, word_hashes, words
 from stages.documents import PartWriter, read_batches
 from stages.engine import files
 from stages.engine.progress import Reporter
@@ -90,7 +90,7 @@ def evaluate(
                 out.outcome(Document(id_, text, "books", f"evaluate#{id_}"))
         pairs = _found(folder, settings)
     found = {(p.first.id, p.second.id) for p in pairs}
-    sets = {i: shingle_hashes(words(t), settings.words) for i, t in texts.items()}
+    sets = {i: shingles(word_hashes(t), settings.words) for i, t in texts.items()}
     judged = []
     for a, b in itertools.combinations(texts, 2):
         overlap = set_overlap(sets[a], sets[b]).by(settings.measure)

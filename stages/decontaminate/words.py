@@ -43,6 +43,8 @@ _WORD_BYTES = 64
 """Longer words are told apart by so many of their first bytes and by their length."""
 
 _PAD = b" " * 8
+_NOTHING = 0x110000
+"""What a `CharacterMap` has for characters that it leaves out; higher numbers: expansions."""
 _LOW_BYTES: U64 = np.array([(1 << (8 * k)) - 1 for k in range(9)], np.uint64)
 
 
@@ -77,11 +79,31 @@ def _characters(punctuation: Punctuation) -> CharacterMap:
     return CharacterMap(partial(_normal, punctuation))
 
 
+@cache
+def _sizes(punctuation: Punctuation) -> U8:
+    """How many bytes of the normal form come from each code point, shape (0x110000,)."""
+    table, bounds, pool = _characters(punctuation).arrays()
+    sizes = _utf8_bytes(table)
+    sizes[table == _NOTHING] = 0
+    expanded = np.flatnonzero(table > _NOTHING)
+    of_expansions = np.add.reduceat(_utf8_bytes(pool), bounds[:-1], dtype=np.uint8)
+    sizes[expanded] = of_expansions[table[expanded] - (_NOTHING + 1)]
+    return sizes
+
+
+def _utf8_bytes(codes: npt.NDArray[np.uint32]) -> U8:
+    sizes = np.ones(len(codes), np.uint8)
+    for longer in (0x80, 0x800, 0x10000):
+        sizes += codes >= longer
+    return sizes
+
+
 class NormalForm:
     """text -> its normal form, in UTF-8; and back from places in it to characters of the text."""
 
     def __init__(self, punctuation: Punctuation) -> None:
         self._map = _characters(punctuation)
+        self._sizes = _sizes(punctuation)
 
     def __call__(self, text: str) -> bytes:
         return self._map(text).encode()
@@ -89,9 +111,8 @@ class NormalForm:
     def origins(self, text: str, places: I64) -> I64:
         """Numbers of the characters of `text` from which bytes of its normal form come."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        distinct, which = np.unique(codes, return_inverse=True)
-        sizes = np.array([len(self(chr(code))) for code in distinct.tolist()], np.int64)
-        return np.searchsorted(np.cumsum(sizes[which]), places, side="right")
+        ends = np.cumsum(self._sizes[codes], dtype=np.int64)
+        return np.searchsorted(ends, places, side="right")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from stages.dedup.shingles import mix, shingle_hashes, words
+from stages.dedup.shingles import mix, shingles, word_hashes, words
 
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -34,10 +34,10 @@ class Shingler:
 
     def __call__(self, text: str) -> U32:
         """Distinct 32-bit hashes, ascending."""
-        tokens = words(text)
         if self.unit == "words":
-            return _upper(shingle_hashes(tokens, min(self.n, len(tokens)) or 1))
-        return _upper(_character_hashes(" ".join(tokens), self.n))
+            hashes = word_hashes(text)
+            return _upper(shingles(hashes, min(self.n, len(hashes)) or 1))
+        return _upper(_character_hashes(" ".join(words(text)), self.n))
 
 
 def _character_hashes(text: str, n: int) -> U64:

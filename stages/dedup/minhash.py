@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from datasketch import MinHash
+
+from stages.dedup.fuzzy_signature import Permutations
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
-
-_CHUNK = 4_096
 
 
 def recall(jaccard: float, bands: int, rows: int) -> float:
@@ -48,11 +46,10 @@ class Bands:
     bands: int = 25
     rows: int = 5
     seed: int = 1
-    _permutations: Any = field(init=False, repr=False, compare=False)
+    _permutations: Permutations = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        empty = MinHash(num_perm=self.positions, seed=self.seed, scheme="affine32")
-        object.__setattr__(self, "_permutations", empty.permutations)
+        object.__setattr__(self, "_permutations", Permutations(self.positions, self.seed))
 
     @property
     def positions(self) -> int:
@@ -60,17 +57,8 @@ class Bands:
 
     def signature(self, hashes: U64) -> U32:
         """The minima of `positions` permutations of a set of 64-bit hashes (their upper halves)."""
-        sketch = MinHash(
-            num_perm=self.positions,
-            seed=self.seed,
-            hashfunc=index,
-            permutations=self._permutations,
-            scheme="affine32",
-        )
         upper = (hashes >> np.uint64(32)).astype(np.uint32)
-        for start in range(0, len(upper), _CHUNK):  # a chunk times all permutations fits a cache
-            sketch.update_batch(upper[start : start + _CHUNK].tolist())
-        return np.asarray(sketch.hashvalues, dtype=np.uint32)
+        return self._permutations.signatures([upper])[0]
 
     def keys(self, signature: U32) -> U64:
         """One 64-bit key per band; equal keys at the same place mean that the bands agree."""

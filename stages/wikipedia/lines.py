@@ -28,6 +28,8 @@ _EMPTY_QUOTES = re.compile(f' ?(?:« ?{_V} ?»|[„“] ?{_V} ?[“”]|"{_V}")'
 _OPEN_GAP = re.compile(f"([(（])[ ,;:]{{0,9}}{_V}[ ,;:{_V}]{{0,20}}")
 _CLOSE_GAP = re.compile(f"[ ,;:{_V}]{{0,20}}{_V}[ ,;:]{{0,9}}([)）])")
 _BEFORE_STOP = re.compile(f" ?{_V} ?(?=[,.](?: |$))")
+_BRACKET = re.compile(r"[()（）\[\]]")
+_QUOTE = re.compile('[«»„“”"]')
 _WORD = re.compile(r"[^\W_]|[^\x00-\x7f]")
 _EDGE = " \t" + VOID
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -96,9 +98,17 @@ def _squeeze(line: str) -> str:
 
 
 def _close_holes(line: str) -> str:
-    line = _EMPTY_LABEL.sub(VOID, _HOLE_RUN.sub(VOID, line))
-    line = _EMPTY_QUOTES.sub(VOID, _EMPTY_PAIR.sub("", line))
-    line = _CLOSE_GAP.sub(r"\1", _OPEN_GAP.sub(r"\1", line))
+    # Most patterns are looked for only where there is a sign that they need.
+    brackets = _BRACKET.search(line) is not None
+    line = _HOLE_RUN.sub(VOID, line)
+    if ":" in line:
+        line = _EMPTY_LABEL.sub(VOID, line)
+    if brackets:
+        line = _EMPTY_PAIR.sub("", line)
+    if _QUOTE.search(line):
+        line = _EMPTY_QUOTES.sub(VOID, line)
+    if brackets:
+        line = _CLOSE_GAP.sub(r"\1", _OPEN_GAP.sub(r"\1", line))
     line = _BEFORE_STOP.sub("", line).replace(VOID, "")
     return " ".join(line.split())
 

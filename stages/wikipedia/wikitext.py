@@ -31,12 +31,19 @@ _NAME_CHARS = 200
 _EDGE = " \t\n" + VOID
 
 _TEMPLATE, _LINK, _TABLE, _URL = range(4)
+_UNMARKED = r"[^\[\]{}|]*(?:\|[^\[\]{}|]*){0,50}"
+# Links and templates with no mark in them, which most are, are one token: groups 1 and 2 tell them.
+# The pattern begins with the signs, as `re` is fast to find these. Whether `{|` and `|}` are marks
+# is left to `_table_start`.
 _TOKEN = re.compile(
-    r"\{\{|\}\}|\[\[|\]\]|\|(?!\})|^[:;*# \t]{0,20}\{\||^[ \t]{0,20}\|\}(?!\}(?!\}))|\|"
-    r"|\[(?:(?:https?|ftps?|sftp|ircs?|gopher|telnet|nntp|git|svn|ssh|worldwind):)?//"
-    r"[^\s\[\]{}|<>\"]*|\[(?:mailto|news|tel|sip|geo|urn|magnet|xmpp):[^\s\[\]{}|<>\"]*|\]",
-    re.MULTILINE,
+    rf"[\[\]{{}}|](?:(?<=\{{)(?:\||\{{(?:{_UNMARKED}\}}\}}(?!\}})())?)|(?<=\}})\}}|(?<=\])\]?"
+    rf"|(?<=\|)(?:\}}(?!\}}(?!\}})))?|(?<=\[)(?:\[(?:{_UNMARKED}\]\]())?"
+    r"|(?:(?:https?|ftps?|sftp|ircs?|gopher|telnet|nntp|git|svn|ssh|worldwind):)?//"
+    r"[^\s\[\]{}|<>\"]*|(?:mailto|news|tel|sip|geo|urn|magnet|xmpp):[^\s\[\]{}|<>\"]*))"
 )
+_WHOLE_TEMPLATE = 1
+_BEFORE_TABLE = {"{|": ":;*# \t", "|}": " \t"}
+_MAX_BEFORE_TABLE = 20
 _PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
 _VARIANT = re.compile(r"-\{([^{}]*)\}-")
 _BEHAVIOUR = re.compile(r"__[^\W\d_]{2,30}(?:_[^\W\d_]{2,30}){0,4}__")
@@ -140,63 +147,83 @@ class _Run:
         out: list[str] = []
         stack: list[_Frame] = []
         open_kinds = [0, 0, 0, 0]
-        position = 0
+        position = searched = 0
         search = _TOKEN.search
-        while (token := search(text, position)) is not None:
+        while (token := search(text, searched)) is not None:
             start, end = token.span()
+            mark = token.group()
+            if mark == "{|" or mark == "|}":
+                line = _table_start(text, start, _BEFORE_TABLE[mark])
+                if line >= 0:
+                    start, mark = line, text[line:end]
+                elif mark == "|}":
+                    mark, end = "|", start + 1
+                else:
+                    searched = start + 1
+                    continue
+            if mark == "|" and (not stack or stack[-1].kind == _TABLE):
+                searched = end  # It is text.
+                continue
             if start > position:
                 self._append(text[position:start], stack, out, open_kinds)
-            mark = token.group()
-            position = end
+            if mark == "]]" and stack and stack[-1].kind == _URL:
+                mark, end = "]", start + 1
+            position = searched = end
             if mark == "|":
                 if stack and stack[-1].kind in (_TEMPLATE, _LINK):
                     stack[-1].args.append([])
                 else:
                     self._append(mark, stack, out, open_kinds)
                 continue
-            if mark == "]]" and stack and stack[-1].kind == _URL:
-                mark, position = "]", start + 1
-            kind, opens = _kind(mark)
-            if opens:
-                stack.append(_Frame(kind, len(self.dropped)))
-                open_kinds[kind] += 1
-                continue
-            if not open_kinds[kind] or (mark == "]" and stack[-1].kind != _URL):
-                self._append(mark, stack, out, open_kinds)
-                continue
-            depth = len(stack)
-            unmatched: list[_Frame] = []
-            while stack[-1].kind != kind:
-                unmatched.append(stack.pop())
-                open_kinds[unmatched[-1].kind] -= 1
-            frame = stack.pop()
-            open_kinds[kind] -= 1
-            for inner in reversed(unmatched):
-                frame.args[-1].extend(_flat(inner))
-            value = self._value(frame) if depth <= _MAX_DEPTH else None
-            if not value:
-                self._append(VOID, stack, out, open_kinds)
-                # Templates inside something that leaves nothing are no loss of their own.
-                del self.dropped[frame.seen :]
-                if value is None:
-                    self.dropped.append(self._name(frame) if depth <= _MAX_DEPTH else _TOO_DEEP)
+            if token.lastindex:
+                value = self._whole(mark, token.lastindex == _WHOLE_TEMPLATE, len(stack) + 1)
             else:
-                if stack and stack[-1].kind == _TEMPLATE and "=" in value:
-                    value = value.replace("=", EQUALS)
-                self._append(value, stack, out, open_kinds)
+                kind, opens = _kind(mark)
+                if opens:
+                    stack.append(_Frame(kind, len(self.dropped)))
+                    open_kinds[kind] += 1
+                    continue
+                if not open_kinds[kind] or (mark == "]" and stack[-1].kind != _URL):
+                    self._append(mark, stack, out, open_kinds)
+                    continue
+                depth = len(stack)
+                value = self._closed(_popped(kind, stack, open_kinds), depth)
+            if stack and stack[-1].kind == _TEMPLATE and "=" in value:
+                value = value.replace("=", EQUALS)
+            self._append(value or VOID, stack, out, open_kinds)
         self._append(text[position:], stack, out, open_kinds)
         for frame in stack:
             out.extend(_flat(frame))
         return "".join(out)
 
+    def _whole(self, mark: str, template: bool, depth: int) -> str:
+        """Text of a link or template that is one token."""
+        if not template and depth <= _MAX_DEPTH:
+            target, _, shown = mark[2:-2].partition("|")
+            return self._link(target, shown)
+        frame = _Frame(_TEMPLATE if template else _LINK, len(self.dropped))
+        frame.args = [[part] for part in mark[2:-2].split("|")]
+        return self._closed(frame, depth)
+
+    def _closed(self, frame: _Frame, depth: int) -> str:
+        """Text of a link, template, table or URL that was closed; counts what left nothing."""
+        value = self._value(frame) if depth <= _MAX_DEPTH else None
+        if not value:
+            # Templates inside something that leaves nothing are no loss of their own.
+            del self.dropped[frame.seen :]
+            if value is None:
+                self.dropped.append(self._name(frame) if depth <= _MAX_DEPTH else _TOO_DEEP)
+        return value or ""
+
     @staticmethod
     def _append(text: str, stack: list[_Frame], out: list[str], open_kinds: list[int]) -> None:
-        while stack and stack[-1].kind == _URL and "\n" in text:
-            # An external link ends with its line: this one was not closed.
-            frame = stack.pop()
-            open_kinds[_URL] -= 1
-            target = stack[-1].args[-1] if stack else out
-            target.extend(_flat(frame))
+        if open_kinds[_URL] and "\n" in text:
+            while stack and stack[-1].kind == _URL:
+                # An external link ends with its line: this one was not closed.
+                frame = stack.pop()
+                open_kinds[_URL] -= 1
+                target = stack[-1].args[-1] if stack else out
+                target.extend(_flat(frame))
         (stack[-1].args[-1] if stack else out).append(text)
 
     def _value(self, frame: _Frame) -> str | None:
@@ -206,17 +233,17 @@ class _Run:
         if frame.kind == _URL:
             return "".join(frame.args[0]).strip(_EDGE)
         if frame.kind == _LINK:
-            return self._link(frame.joined())
+            target, *shown = frame.joined()
+            return self._link(target, "|".join(shown))
         return self._template(frame)
 
-    def _link(self, args: list[str]) -> str:
-        target = args[0].strip(_EDGE)
-        shown = "|".join(args[1:]).strip(" \t")
-        if target.startswith(":"):
-            target = target[1:].lstrip()
-            return shown or target
-        prefix, colon, _ = target.partition(":")
-        if colon:
+    def _link(self, target: str, shown: str) -> str:
+        target = target.strip(_EDGE)
+        shown = shown.strip(" \t")
+        if ":" in target:
+            prefix = target.partition(":")[0]
+            if not prefix:
+                return shown or target[1:].lstrip()
             name = " ".join(prefix.replace("_", " ").split()).casefold()
             if name in self._hidden or name in LANGUAGE_CODES:
                 return ""
@@ -243,6 +270,28 @@ class _Run:
             self.disambiguation = True
             return ""
         return self._templates.render(name, args, self._title)
+
+
+def _table_start(text: str, place: int, before: str) -> int:
+    """Where the line begins on which a mark of tables stands at `place`; -1 where more stands
+    before it than some of the characters `before`: it is no mark then."""
+    line = text.rfind("\n", max(0, place - _MAX_BEFORE_TABLE - 1), place) + 1
+    if line == 0 and place > _MAX_BEFORE_TABLE:
+        return -1
+    return -1 if text[line:place].strip(before) else line
+
+
+def _popped(kind: int, stack: list[_Frame], open_kinds: list[int]) -> _Frame:
+    """Takes the innermost frame of a kind off the stack; what was opened in it is text of it."""
+    unmatched: list[_Frame] = []
+    while stack[-1].kind != kind:
+        unmatched.append(stack.pop())
+        open_kinds[unmatched[-1].kind] -= 1
+    frame = stack.pop()
+    open_kinds[kind] -= 1
+    for inner in reversed(unmatched):
+        frame.args[-1].extend(_flat(inner))
+    return frame
 
 
 def _kind(mark: str) -> tuple[int, bool]:
