@@ -52,6 +52,9 @@ app = typer.Typer(
 # Typer carries a Click of its own, whose base of usage errors it does not export.
 UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+# What Typer makes of Ctrl-C.
+_INTERRUPTED = 130
+
 Work = Annotated[
     str | None, typer.Option("--work", help="work folder [default: work/<recipe name>]")
 ]
@@ -374,17 +377,13 @@ def trace(
     raise typer.Exit(trace_command.run(tracing, asked, plain_width(Console()), where, json))
 
 
-def main() -> None:
-    raise SystemExit(_main())
-
-
-def _main() -> int:
+def main() -> int:
+    """Returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        result = app(standalone_mode=False)
-        return int(result or 0)
+        code = int(app(standalone_mode=False) or 0)
     except typer.Exit as stop:
-        return stop.exit_code
+        code = stop.exit_code
     except UsageError as error:
         if error.format_message():
             print(f"error: {error.format_message()}", file=sys.stderr)
@@ -396,5 +395,8 @@ def _main() -> int:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         print("stopped; finished units are kept, the same command goes on", file=sys.stderr)
         return 1
+    return code

@@ -28,6 +28,7 @@ from stages.engine.execute import (
     check_places,
 )
 from stages.engine.manifest import ManifestError
+from stages.engine.memory import LEAST_MB, bounded
 from stages.engine.run import run_step
 from stages.engine.step import MAX_BAD, WRONG_PLACE, InputError, Layout, Port, Stage, Step, plain
 
@@ -88,6 +89,11 @@ def _command(stage: type[Stage[Any]]) -> click.Command:
         click.Option(["--name"], help="name of the step in manifests [default: the stage's]"),
         click.Option(
             ["--workers"], type=click.IntRange(1), help="local processes [default: all cores]"
+        ),
+        click.Option(
+            ["--worker-memory-mb"],
+            type=click.IntRange(LEAST_MB),
+            help="memory of one worker, MiB [default: no bound]",
         ),
         click.Option(
             ["--runner"], default=LOCAL, show_default=True, help="a Beam runner, or `local`"
@@ -179,6 +185,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         **({"workers": values["workers"]} if values["workers"] else {}),
         runner=values["runner"],
         options=tuple(beam_options),
+        worker_memory_mb=values["worker_memory_mb"],
     )
     if beam_options and engine.local:
         raise InputError(
@@ -187,6 +194,12 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         )
     check_options(engine)
     output = values["output"].rstrip("/") or "/"
+    settings, layout = bounded(
+        stage.Settings.model_fields,
+        chosen("setting", _settings(stage)),
+        chosen("layout", Layout.model_fields),
+        engine.worker_memory_mb,
+    )
     step = Step(
         name=values["name"] or stage.name,
         stage=stage.name,
@@ -194,8 +207,8 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         inputs={
             k.removeprefix("port_"): list(v) for k, v in values.items() if k[:5] == "port_" and v
         },
-        settings=chosen("setting", _settings(stage)),
-        layout=chosen("layout", Layout.model_fields),
+        settings=settings,
+        layout=layout,
         progress=None if files.is_remote(output) or not engine.local else f"{output}.progress",
         max_bad=values["max_bad"],
     )

@@ -23,6 +23,7 @@ class Deaths:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.final = False
+        self._advice = ""
         self._of: Counter[str] = Counter()
 
     def add(self, unit: str, status: int, taken: tuple[int, int] | None = None) -> str:
@@ -35,6 +36,7 @@ class Deaths:
         self.final = self._of[unit] >= MOST_PER_UNIT
         if taken is not None:
             used, allowed = (n / (1 << 20) for n in taken)
+            self._advice = "; allow more, or cut smaller units (split_bytes)"
             return f"{used:,.0f} MiB of memory, worker_memory_mb allows {allowed:,.0f}"
         if not os.WIFSIGNALED(status):
             return f"exit code {os.waitstatus_to_exitcode(status)}"
@@ -49,4 +51,5 @@ class Deaths:
 
     def told(self, unit: str, cause: str) -> str:
         """What a step that ends so says."""
-        return f"a worker died ({cause}) {self._of[unit]} times on {unit}"
+        told = f"a worker died ({cause}) {self._of[unit]} times on {unit}"
+        return told + self._advice

@@ -44,6 +44,8 @@ from stages.engine.step import Step
 from stages.engine.units import WorkUnit
 
 _LOOK_EVERY_SECONDS = 0.1
+# A worker without a unit only costs its start; a step of few units may have some more reducers.
+_LEAST_WORKERS = 8
 # How a unit's failure reads when Beam passes it on.
 _UNIT_ERROR = re.compile(r"UnitError: (.*?)(?: \[while running '.*'\])?$")
 
@@ -131,7 +133,8 @@ class Executor:
             if step.progress and os.path.exists(step.progress):
                 os.unlink(step.progress)
             watch = MemoryWatch((self.engine.worker_memory_mb or 0) * MIB)
-            engine = replace(self.engine, workers=deaths.workers)
+            most = max(_LEAST_WORKERS, len(due))
+            engine = replace(self.engine, workers=min(deaths.workers, most))
             answer = self._ask(step, due, engine, progress, watch, tick)
             if answer["ok"]:
                 self.start_up_s = (progress.first or asked) - asked

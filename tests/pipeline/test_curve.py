@@ -383,7 +383,7 @@ def test_the_command_prints_a_table_or_json_and_draws(
 
     def corpus(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["corpus", *arguments])
-        code = cli._main()
+        code = cli.main()
         return code, *capfd.readouterr()
 
     picture = tmp_path / "curve.svg"

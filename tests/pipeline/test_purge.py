@@ -524,7 +524,7 @@ def test_the_command(
 ) -> None:
     def corpus(*words: str) -> int:
         monkeypatch.setattr("sys.argv", ["corpus", *words])
-        return cli._main()
+        return cli.main()
 
     name = page_id(work, COPY)
     (tmp_path / "ids").write_text(f"{name}\n\nunknown\n")

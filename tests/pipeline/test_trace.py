@@ -333,7 +333,7 @@ class Command:
     def __call__(self, *arguments: object, where: object = None) -> tuple[int, str, str]:
         words = ["corpus", "trace", str(where or self.work), *map(str, arguments)]
         self.monkeypatch.setattr(sys, "argv", words)
-        code = cli._main()
+        code = cli.main()
         out, err = self.capsys.readouterr()
         assert not [c for c in ESCAPES if c in out + err]
         return code, out, err

@@ -510,7 +510,7 @@ def test_work_is_done_in_other_processes_too(
 def arguments(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     def call(*words: str) -> int:
         monkeypatch.setattr("sys.argv", ["corpus", *words])
-        return cli._main()
+        return cli.main()
 
     yield call
 

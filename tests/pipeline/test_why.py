@@ -829,7 +829,7 @@ def test_the_json_has_a_stable_form(made: Made) -> None:
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["corpus", "why", *arguments])
-    return cli._main()
+    return cli.main()
 
 
 def test_the_command_and_its_exit_codes(

@@ -12,6 +12,7 @@ import pytest
 from stages import registry
 from stages.cli import main, parse_value
 from stages.engine import files, manifest
+from stages.engine.memory import bounds
 from stages.engine.step import Layout
 from tests.stages.helpers import HANG_GUARD_S, REPO, check_folder, digests, read_rows, toy_input
 
@@ -76,7 +77,7 @@ def test_every_stage_shows_its_settings_once(capfd: pytest.CaptureFixture[str], 
     stage = registry.stage_class(name)
     settings = [n for n in stage.Settings.model_fields if n not in stage.ports]
     options = [*stage.ports, *settings, *Layout.model_fields]
-    options += ["output", "name", "workers", "runner", "max_bad", "help"]
+    options += ["output", "name", "workers", "worker_memory_mb", "runner", "max_bad", "help"]
     assert len(set(options)) == len(options)
     assert all(field.description for field in stage.Settings.model_fields.values())
     out, _ = run(capfd, name, "--help")
@@ -269,3 +270,16 @@ def test_values_are_read_as_the_setting_can_take_them(
     found = parse_value(annotation, text)
     assert found == value
     assert type(found) is type(value)
+
+
+def test_the_memory_of_a_worker_decides_units_and_partitions(
+    capfd: pytest.CaptureFixture[str], given: list[str], tmp_path: Path
+) -> None:
+    out = f"{tmp_path}/out"
+    run(capfd, "document_dedup", *given, "--worker-memory-mb", "512", "--output", out)
+    asked = files.read_json(f"{out}/_MANIFEST.json")["settings"]["partition_memory_mb"]
+    assert asked == bounds(512)["partition_mb"]
+    line = refused(
+        capfd, "document_dedup", *given, "--worker-memory-mb", "511", "--output", f"{out}2"
+    )
+    assert "511" in line
