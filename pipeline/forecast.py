@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline import forecast_measure as measuring
@@ -15,15 +15,19 @@ from pipeline import plan, recipe
 from pipeline.forecast_measure import Calibration
 from pipeline.forecast_model import (
     KINDS,
+    REFERENCE_CPU_S,
     ZERO,
     Bound,
     Figure,
+    Measured,
     Shape,
     StepForecast,
     forecast,
     ratio,
 )
 from stages import registry
+from stages.dedup.fuzzy_pairs import bytes_per_key
+from stages.dedup.runs import BYTES_PER_ENTRY
 from stages.engine.execute import Engine
 from stages.engine.step import Layout, Step
 from tokenizer import paper
@@ -38,7 +42,11 @@ _MANY_PAIRS = 1e9
 
 @dataclass(frozen=True)
 class SourceForecast:
-    """A source at full size. `papers`: the row of LLaMA's Table 1, if it has one."""
+    """A source at full size. `papers`: the row of LLaMA's Table 1, if it has one.
+
+    `at_most`: whether documents, text and tokens are upper bounds, so epochs a lower one;
+    `cpu_too_low`: whether a step of it did less work in the sample than it will.
+    """
 
     name: str
     raw: sizes.Size
@@ -50,11 +58,14 @@ class SourceForecast:
     epochs: Figure
     cpu_s: Figure
     papers: paper.Table1Row | None
+    at_most: bool = False
+    cpu_too_low: bool = False
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The whole corpus. CPU and wall in seconds, the rest in bytes."""
+    """The whole corpus. CPU and wall in seconds, the rest in bytes. `memory`: of a worker; `runner`
+    and `launcher`: of the processes that hold what units exchange."""
 
     recipe: str
     workers: int
@@ -65,6 +76,8 @@ class Forecast:
     memory: Figure
     shuffle: Figure
     disk: Figure
+    runner: Figure
+    launcher: Figure
     crawl: dict[str, Any]
     assumptions: tuple[str, ...]
     machine: dict[str, Any] = field(default_factory=dict)
@@ -112,6 +125,7 @@ def of(
     done: dict[str, StepForecast] = {}
     by_output = {step.output: step.name for step in found.steps}
     readers = {plan.source_steps(found.recipe, name)[0]: name for name in loaded.sources}
+    floor = float(min(m.peak_rss for each in found.measured.values() for m in each))
     for step in found.steps:
         ports = registry.stage_class(step.stage).ports
         arriving: dict[str, Figure] = {}
@@ -123,14 +137,29 @@ def of(
                 arriving[port] = sum(parts, ZERO)
         measured = found.measured[step.name]
         real = whole.get(step.name, step)
-        done[step.name] = forecast(
+        before = [
+            done[by_output[w]]
+            for port, on in step.inputs.items()
+            if ports[port].kind == "documents"
+            for w in on
+            if w in by_output
+        ]
+        made = forecast(
             step.name,
             step.stage,
             measured,
             sum(arriving.values(), ZERO),
             arriving.get("input", arriving.get("crawl", ZERO)),
             _bound(real, max(m.models for m in measured)),
-            _shape(real),
+            _shape(real, arriving, [s.text_out.point for s in before], measured),
+            floor,
+        )
+        done[step.name] = replace(
+            made,
+            at_most=made.kind == "grows"
+            or step.name in found.loose
+            or any(s.at_most for s in before),
+            too_low=step.name in found.too_low,
         )
     steps = tuple(done.values())
     return Forecast(
@@ -140,13 +169,19 @@ def of(
         steps,
         sum((s.cpu_s for s in steps), ZERO),
         sum((_wall(s, workers) for s in steps), ZERO),
-        Figure(*(max(getattr(s.memory, k) for s in steps) for k in ("small", "point", "large"))),
+        _most([s.memory for s in steps]),
         sum((s.shuffle for s in steps), ZERO),
         sum((s.disk for s in steps), ZERO),
+        _most([s.runner for s in steps]),
+        _most([s.launcher for s in steps]),
         _crawl(found, loaded, done),
         _assumptions(found, loaded, raw, steps, workers),
         found.machine,
     )
+
+
+def _most(figures: Sequence[Figure]) -> Figure:
+    return Figure(*(max(getattr(f, k) for f in figures) for k in ("small", "point", "large")))
 
 
 def _raw(
@@ -197,19 +232,75 @@ def _bound(step: Step, models: int) -> Bound:
         languages = len(settings.languages) if settings.languages else max(models, 1)
         # lmplz sorts on disk; SentencePiece holds what it is given.
         held = min(settings.max_bytes, settings.sentencepiece_bytes)
-        return Bound(float(settings.max_bytes) * languages, float(held))
+        sorting = registry.create(step).memory()
+        return Bound(
+            float(settings.max_bytes) * languages,
+            float(held),
+            sorting=float(sorting),
+            one=float(settings.max_bytes),
+        )
     return Bound(documents=float(settings.max_references + settings.max_random))
 
 
-def _shape(step: Step) -> Shape:
+# Bytes of text for each hash, as the stages plan (with `BYTES_PER_ENTRY` of memory for each); at
+# the ports of reference_pages, a page and a cited URL.
+PLANNED = {
+    "url_dedup": 512,
+    "document_dedup": 512,
+    "c4_url_dedup": 512,
+    "line_dedup": 32,
+    "c4_line_dedup": 32,
+    "overlap": 32,
+    "book_dedup": 6,
+}
+PLANNED_PAGE, PLANNED_CITATION = 512, 64
+PLANNED_TOKEN = 3.5
+
+
+def _shape(
+    step: Step,
+    arriving: Mapping[str, Figure],
+    sources: Sequence[float],
+    measured: Sequence[Measured],
+) -> Shape:
+    """How the step will be cut, and how many partitions it plans. `sources`: bytes of each step
+    that it reads."""
     settings = _settings(step)
     partition = getattr(settings, "partition_memory_mb", None)
     grouped = getattr(settings, "scope", None) == "file_group"
-    return Shape(
+    shape = Shape(
         Layout.model_validate(step.layout).split_bytes,
         None if partition is None else partition << 20,
         settings.group_files if grouped else None,
     )
+    size = sum(arriving.values(), ZERO).point
+    if step.stage == "tokens":
+        # A shard is of one source, so only units of the source have references to it.
+        return replace(
+            shape,
+            partitions_per_byte=1 / (PLANNED_TOKEN * settings.shard_tokens),
+            share=sum(s**2 for s in sources) / size**2 if size else 0.0,
+            least=2.0,  # one for training and one for validation
+        )
+    if partition is None:
+        return shape
+    memory = float(partition << 20)
+    if step.stage == "reference_pages" and size:
+        pages = arriving.get("crawl", ZERO).point / PLANNED_PAGE
+        cited = arriving.get("wikipedia", ZERO).point / PLANNED_CITATION
+        each = (pages + cited) / size * BYTES_PER_ENTRY
+    elif step.stage == "fuzzy_dedup":
+        documents = ratio([(m.size, m.documents_in) for m in measured]).point
+        bands, _ = settings.banding()
+        each = documents * bands * bytes_per_key(settings.verify, settings.permutations)
+    elif step.stage in PLANNED:
+        rate = settings.sample_rate if step.stage == "book_dedup" else 1
+        each = BYTES_PER_ENTRY / (PLANNED[step.stage] * rate)
+    else:
+        return shape
+    # A kind of hash has partitions of its own: of URLs, of texts, of lines.
+    kinds = (3 if settings.lines else 2) if step.stage == "overlap" else 1
+    return replace(shape, partitions_per_byte=each / memory, references=kinds)
 
 
 def _source(
@@ -236,13 +327,16 @@ def _source(
         epochs,
         sum((s.cpu_s for s in steps), ZERO),
         paper.TABLE_1.get(name),
+        steps[-1].at_most,
+        any(s.too_low for s in steps),
     )
 
 
 def _wall(step: StepForecast, workers: int) -> Figure:
     """Seconds on so many cores: all of them at the units, one at what makes one model."""
-    shared = (step.cpu_s + step.serial_s * -1.0) * (1 / (workers * EFFICIENCY))
-    return shared + step.serial_s + Figure.at(step.fixed_s + _STEP_SECONDS)
+    alone = step.serial_s + step.fixed_s
+    shared = (step.cpu_s + alone * -1.0) * (1 / (workers * EFFICIENCY))
+    return shared + alone + Figure.at(_STEP_SECONDS)
 
 
 def _crawl(
@@ -296,12 +390,21 @@ def _assumptions(
         )
     told += [f"{s.name}: {s.why}" for s in steps if s.kind in ("bounded", "once")]
     told += [
-        f"{s.name}: {s.pairs:.1e} references go through GroupByKey (units times partitions, so"
-        " they grow with the square): give reducers more memory (worker_memory_mb), or compare"
-        " groups of files (scope: file_group)"
+        f"{s.name}: {s.pairs.point:.1e} references go through GroupByKey (units times partitions,"
+        " so they grow with the square), for"
+        f" {s.pairs.point * REFERENCE_CPU_S / 3600:,.0f} vCPU-hours and"
+        f" {s.runner.point / 1e9:,.0f} GB of memory in the process that runs the step:"
+        f" {_fewer(s.stage)}"
         for s in steps
-        if s.pairs > _MANY_PAIRS
+        if s.pairs.point > _MANY_PAIRS
     ]
+    if any(s.too_low for s in steps):
+        low = ", ".join(s.name for s in steps if s.too_low)
+        told.append(f"vCPU-hours: too low by what the sample left out of {low}")
+    told.append(
+        "disk: what the steps leave; without raw dumps, and without the files that units of a"
+        " running step exchange (column shuffle, removed as it ends)"
+    )
     tokenizer = loaded.tokenizer.path
     if tokenizer is None:
         told.append(
@@ -318,6 +421,16 @@ def _assumptions(
         " sample differ, nothing else"
     )
     return tuple(told)
+
+
+def _fewer(stage: str) -> str:
+    """What makes references fewer."""
+    if stage == "tokens":
+        return "write larger shards (shard_tokens)"
+    more = "give reducers more memory (worker_memory_mb, partition_memory_mb)"
+    if stage == "line_dedup":
+        return f"{more}, or compare groups of files (scope: file_group)"
+    return more
 
 
 def default_workers() -> int:

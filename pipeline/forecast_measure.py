@@ -38,8 +38,12 @@ _RUNS = {
 
 @dataclass
 class Calibration:
-    """What the samples told. `own`: per source whether its own input was sampled; `whole`: bytes
-    of all of a source's own input; `raw`: bytes of each sample."""
+    """What the samples told.
+
+    `own`: per source whether its own input was sampled; `whole`: bytes of all of a source's own
+    input; `raw`: bytes of each sample; `loose`: steps that let more pass in a sample than they
+    will; `too_low`: steps that did less work there than they will.
+    """
 
     recipe: recipe.Recipe
     steps: list[Step]
@@ -51,6 +55,13 @@ class Calibration:
     names: dict[str, list[str]]
     notes: list[str] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=dict)
+    loose: set[str] = field(default_factory=set)
+    too_low: set[str] = field(default_factory=set)
+
+    @property
+    def own_models(self) -> bool:
+        """Whether language models are made by the recipe, and so were small ones here."""
+        return self.recipe.language_model is not None and self.recipe.language_model.path is None
 
 
 def load(name: str, work: str, changes: Sequence[str]) -> recipe.Recipe:
@@ -127,7 +138,8 @@ def adapted(loaded: recipe.Recipe, notes: list[str]) -> recipe.Recipe:
         )
         notes.append(
             "language models were trained on the sample (4,000 pieces): the real ones are larger,"
-            " and cutoffs were the sample's own percentiles"
+            " and cutoffs were the sample's own percentiles; CPU and memory of perplexity, and disk"
+            " of language_model, are too low, by how much was not measured"
         )
     made = loaded.reference
     if made is not None and made.path is None:
@@ -219,6 +231,7 @@ def _run(
         steps = plan.steps(here, work)
         for i, step in enumerate(steps, 1):
             done[step.output] = _step(made, step, executor, progress, label)
+            _told(made, step, done[step.output], label)
             made.measured.setdefault(step.name, []).append(_measured(step, done))
             wall = done[step.output].run["wall_s"]
             progress.say(f"{label} sample, {i} of {len(steps)}: {step.name}, {wall:.1f} s")
@@ -243,12 +256,31 @@ def _step(
     except InputError:
         if step.stage != "select" or step.settings.get("min_reference_score", 0) is None:
             raise
+    made.loose.add(step.name)
     made.notes.append(
         f"{step.name}: the {label} sample has too few cited pages for a reference classifier, so"
         " nothing was selected by its score there: what comes out is too much"
     )
     step.settings["min_reference_score"] = None
     return run_step(step, executor, progress.tick(step)).manifest
+
+
+def _told(made: Calibration, step: Step, done: Manifest, label: str) -> None:
+    """Notes what a sample of some megabytes does not make a step do."""
+    if step.stage == "reference" and not done.models:
+        made.too_low.add(step.name)
+        made.notes.append(
+            f"{step.name}: the {label} sample has too few cited pages for a classifier, so no page"
+            " was scored there: CPU of the scores is not in the figure"
+        )
+    elif step.stage == "reference_model" and "model" not in done.extra["reference_model"]:
+        made.too_low.add(step.name)
+        made.notes.append(
+            f"{step.name}: no classifier was trained on the {label} sample: CPU of the training is"
+            " not in the figure"
+        )
+    elif step.stage == "perplexity" and made.own_models:
+        made.too_low.add(step.name)
 
 
 def _measured(step: Step, done: Mapping[str, Manifest]) -> Measured:
@@ -276,8 +308,16 @@ def _measured(step: Step, done: Mapping[str, Manifest]) -> Measured:
         models=len(trained),
         trained=sum(trained),
         largest=max(trained, default=0),
-        entries=shuffle // _RUN_BYTES if step.stage in _RUNS else 0,
+        entries=_entries(step, mine, shuffle),
+        grouped=int(mine.run.get("grouped_bytes", 0)),
+        documents_in=mine.counts.documents_in,
     )
+
+
+def _entries(step: Step, done: Manifest, shuffle: int) -> int:
+    if step.stage == "tokens":  # A document is in one shard.
+        return done.counts.documents_in
+    return shuffle // _RUN_BYTES if step.stage in _RUNS else 0
 
 
 def _trained_on(done: Manifest) -> list[int]:

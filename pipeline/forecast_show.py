@@ -12,7 +12,8 @@ from rich.table import Table
 from pipeline.forecast import Forecast, SourceForecast
 from pipeline.forecast_model import Figure, StepForecast
 
-_SIGNS = {"linear": "", "grows": "≤", "bounded": "bounded", "once": "once"}
+_SIGNS = {"linear": "", "grows": "", "bounded": "bounded", "once": "once"}
+_LOW = " (too low)"
 _UNITS = (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
 
 
@@ -61,19 +62,24 @@ def _sources(found: Forecast) -> Table:
             _bytes(source.raw.bytes),
             " + ".join(_bytes(b) for b in source.sample_bytes)
             + ("" if source.own else " embedded"),
-            f"{source.documents.point:,.0f}",
-            _interval(source.text, _bytes)
+            _marked(source.at_most, _count(source.documents.point)),
+            _marked(source.at_most, _interval(source.text, _bytes))
             + (f" ({_bytes(source.papers.disk_bytes)})" if source.papers else ""),
-            _interval(source.tokens, _count),
+            _marked(source.at_most, _interval(source.tokens, _count)),
             _epochs(source),
-            _interval(source.cpu_s * (1 / 3600), _number),
+            _interval(source.cpu_s * (1 / 3600), _number) + (" low" if source.cpu_too_low else ""),
         )
     return table
 
 
+def _marked(at_most: bool, text: str) -> str:
+    return f"≤ {text}" if at_most else text
+
+
 def _epochs(source: SourceForecast) -> str:
     papers = f" ({source.papers.epochs:.2f})" if source.papers else ""
-    return f"{_number(source.epochs.point)}{papers}" if source.epochs.point else ""
+    least = "≥ " if source.at_most else ""
+    return f"{least}{_number(source.epochs.point)}{papers}" if source.epochs.point else ""
 
 
 def _steps(found: Forecast) -> Table:
@@ -88,10 +94,10 @@ def _steps(found: Forecast) -> Table:
 def _row(step: StepForecast) -> tuple[str, ...]:
     return (
         step.name,
-        _SIGNS[step.kind],
+        " ".join(filter(None, ("≤" if step.at_most else "", _SIGNS[step.kind]))),
         _bytes(step.size.point),
         _interval(step.text_out, _bytes) if step.text_out.point else "",
-        _interval(step.cpu_s * (1 / 3600), _number),
+        _interval(step.cpu_s * (1 / 3600), _number) + (_LOW if step.too_low else ""),
         _bytes(step.disk.point),
         _bytes(step.shuffle.point) if step.shuffle.point else "",
         _interval(step.memory, _bytes),
@@ -102,15 +108,23 @@ def _totals(found: Forecast) -> Table:
     table = Table(title="the whole corpus", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
-    table.add_row("vCPU-hours", _interval(found.cpu_s * (1 / 3600), _number))
-    table.add_row(
-        f"wall hours on {found.workers} cores", _interval(found.wall_s * (1 / 3600), _number)
-    )
-    table.add_row("memory of a worker, at most", _interval(found.memory, _bytes))
-    table.add_row("bytes that units exchange", _interval(found.shuffle, _bytes))
-    table.add_row("disk for all steps", _interval(found.disk, _bytes))
+    # What is read after an upper bound costs at most so much; what was left out costs more.
+    low = any(s.too_low for s in found.steps)
+    most = any(s.at_most for s in found.steps)
+    for name, seconds in (
+        ("vCPU-hours", found.cpu_s),
+        (f"wall hours on {found.workers} cores", found.wall_s),
+    ):
+        shown = _interval(seconds * (1 / 3600), _number)
+        table.add_row(name, f"{shown}{_LOW}" if low else _marked(most, shown))
+    table.add_row("memory of a worker", _interval(found.memory, _bytes))
+    table.add_row("memory of the process that runs a step", _interval(found.runner, _bytes))
+    table.add_row("memory of the command", _interval(found.launcher, _bytes))
+    table.add_row("bytes that units exchange", _marked(most, _interval(found.shuffle, _bytes)))
+    table.add_row("disk that steps leave", _marked(most, _interval(found.disk, _bytes)))
     tokens = sum((s.tokens.point for s in found.sources), 0.0)
-    table.add_row("tokens", _count(tokens))
+    loose = any(s.at_most for s in found.sources)
+    table.add_row("tokens", _marked(loose, _count(tokens)))
     return table
 
 

@@ -61,7 +61,8 @@ def published(reader: str, names: list[str]) -> Size | None:
 def parse(text: str) -> dict[str, float | None]:
     """`commoncrawl=42T,c4=305G`; None for `public`, and `public` alone (key "") for all sources.
 
-    Decimal units, binary ones with an i (TiB). Raises RecipeError.
+    Decimal units, binary ones with an i (TiB). A size below one byte is none. Raises
+    RecipeError.
     """
     found: dict[str, float | None] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
@@ -75,7 +76,10 @@ def parse(text: str) -> dict[str, float | None]:
             power = _UNITS[unit.upper()]
             if binary and unit:
                 power = 1 << 10 * list(_UNITS).index(unit.upper())
-            found[name] = float(number) * power
+            given = float(number) * power
+            if not 1 <= given < float("inf"):
+                raise RecipeError(f"--raw-bytes {part}: a size is a byte or more")
+            found[name] = given
         else:
             raise RecipeError(f"--raw-bytes {part}: write it as source=42T (or G, TiB, public)")
     return found

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the worker image from a commit of this checkout, and pushes it if asked to:
 #   docs/dataflow/build.sh europe-north1-docker.pkg.dev/PROJECT/REPOSITORY/llama-corpus [--push]
-# The tag is the commit. Further words go to `docker buildx build`.
+# The tag is the commit. Further words go to `docker buildx build`. Needs git and Docker only: the
+# image's own Python builds the wheel, since a part of it is C.
 set -eu
 
 image=${1:?give the name of the image, without a tag}
@@ -12,15 +13,14 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 
 # From the commit, not from the working tree: what the tag says is what is inside.
-mkdir "$context/source"
-git -C "$root" archive HEAD | tar -x -C "$context/source"
+git -C "$root" archive --output "$context/source.tar" HEAD
+for file in docs/dataflow/Dockerfile docs/dataflow/worker.lock stages/language_model/kenlm_tools.py
+do
+    tar -xOf "$context/source.tar" "$file" > "$context/$(basename "$file")"
+done
 SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
-python3 -m pip wheel --quiet --no-deps --wheel-dir "$context/wheels" "$context/source"
-cp "$context/source/docs/dataflow/Dockerfile" "$context/source/docs/dataflow/worker.lock" "$context"
-cp "$context/source/stages/language_model/kenlm_tools.py" "$context"
-rm -rf "$context/source"
 
 docker buildx build --platform linux/amd64 --tag "$image:$commit" \
-    --build-arg SOURCE_DATE_EPOCH --provenance=false "$@" "$context"
+    --build-arg SOURCE_DATE_EPOCH --provenance=false "$@" "$context" >&2
 echo "$image:$commit"

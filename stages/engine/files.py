@@ -11,9 +11,6 @@ import io
 import os
 import posixpath
 import re
-import shutil
-import tempfile
-import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
@@ -24,6 +21,7 @@ import fsspec
 import orjson
 import xxhash
 
+from stages.engine import copies
 from tokenizer.files import TEMPORARY, AtomicFile
 
 T = TypeVar("T")
@@ -315,25 +313,20 @@ def remove(path: str, missing_ok: bool = True) -> None:
 def local_folder(path: str) -> str:
     """`path` itself if it is local, else a copy of the folder's files on this machine.
 
-    The copy is made once per process tree and content of the listing (names, sizes, change marks).
+    All processes of a machine (of a container) share the copy of one content, told by the listing
+    (names, sizes, change marks); it is removed when the last of them ends (`stages.engine.copies`).
     """
     if not is_remote(path):
         return path.removeprefix("file://")
     fs, inner = filesystem(path)
     names = [p for p in fs.ls(inner, detail=False) if not fs.isdir(p)]
     listing = sorted((basename(p), *stamp(full_path(fs, p, path))) for p in names)
-    target = os.path.join(tempfile.gettempdir(), f"llama-corpus-{digest_of([path, listing])[:24]}")
-    if not os.path.isdir(target):
-        partial = f"{target}.{uuid.uuid4().hex}"
-        os.makedirs(partial, mode=0o700)
+
+    def fetch(folder: str) -> None:
         for name in names:
-            fs.get_file(name, os.path.join(partial, basename(name)))
-        try:
-            os.rename(partial, target)
-        except OSError:
-            # Another process of this machine was quicker.
-            shutil.rmtree(partial)
-    return target
+            fs.get_file(name, os.path.join(folder, basename(name)))
+
+    return copies.shared(digest_of([path, listing])[:24], fetch)
 
 
 def remove_temporaries(folder: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -24,15 +25,26 @@ LOCAL = "local"
 # another runner first, so they all mean our local engine.
 _LOCAL_NAMES = {LOCAL, "directrunner", "fnapirunner", "switchingdirectrunner"}
 DATAFLOW, FLINK, PORTABLE = "DataflowRunner", "FlinkRunner", "PortableRunner"
-_OTHERS = (DATAFLOW, FLINK, PORTABLE, "PrismRunner", "SparkRunner")
+PRISM, SPARK = "PrismRunner", "SparkRunner"
+_OTHERS = (DATAFLOW, FLINK, PORTABLE, PRISM, SPARK)
 FLINK_JAR = "FLINK_JOB_SERVER_JAR"
 """Environment variable: the job server of Beam's Flink runner, where no option names it."""
 
-# What a machine needs besides a stage's models: units at work in each of its processes.
-_BESIDE_MODELS = 4 << 30
+# What a machine needs besides a stage's models: a unit at work in each of its processes, and for
+# all that the system, Beam and the runner's own program have.
+_PER_PROCESS, _BESIDE_MODELS = 1 << 30, 4 << 30
+# vCPUs in the name of a machine of Google's: n2-standard-8, custom-4-8192, c3-highmem-22-lssd.
+_VCPUS = re.compile(r"(?:standard|highmem|highcpu|hypermem|megamem|ultramem|custom)-(\d+)\b")
+# One container a machine, with a process per vCPU in it; Beam's default is a container per vCPU.
+_SIBLINGS, _CONTAINERS = "use_sibling_sdk_workers", "use_multiple_sdk_containers"
 # Places where a process of the launching machine works, or one with the same files mounted.
 _SEE_LOCAL_FILES = {"LOOPBACK", "PROCESS", "EXTERNAL"}
 _FLINK_LOCAL = {"[local]", "[auto]"}
+# What an environment of workers cannot do without: (option of --environment_options, in words).
+_ENVIRONMENT_NEEDS = {
+    "EXTERNAL": ("external_service_address", "HOST:PORT of the pool of workers"),
+    "PROCESS": ("process_command", """'{"command": PROGRAM}', what starts a worker"""),
+}
 
 
 @dataclass(frozen=True)
@@ -84,9 +96,9 @@ def check_options(engine: Engine) -> None:
                 "--save_main_session would pickle this launcher; its code reaches the workers as a"
                 " package (docs/dataflow.md)"
             )
-        {DATAFLOW: _check_dataflow, FLINK: _check_flink, PORTABLE: _check_portable}.get(
-            engine.runner, lambda _: None
-        )(options)
+        _CHECKS[engine.runner](options)
+        if engine.runner != DATAFLOW:
+            _check_environment(options)
 
 
 def _without_a_word() -> None:
@@ -119,7 +131,10 @@ def _check_dataflow(options: dict[str, Any]) -> None:
         importlib.util.find_spec("google.cloud")
         and importlib.util.find_spec("google.cloud.dataflow")
     ):
-        raise InputError(f"{DATAFLOW} needs the extra: pip install 'llama-corpus[dataflow]'")
+        raise InputError(
+            f"{DATAFLOW} needs further packages: pip install --no-deps -r"
+            " docs/dataflow/worker.lock (docs/dataflow.md)"
+        )
     for name in ("project", "region", "temp_location"):
         if not options.get(name) and not (
             name == "region" and os.environ.get("CLOUDSDK_COMPUTE_REGION")
@@ -137,24 +152,86 @@ def _check_dataflow(options: dict[str, Any]) -> None:
 
 
 def _check_flink(options: dict[str, Any]) -> None:
+    _check_job_server(FLINK, options, "flink_job_server_jar", os.environ.get(FLINK_JAR))
+
+
+def _check_spark(options: dict[str, Any]) -> None:
+    _check_job_server(SPARK, options, "spark_job_server_jar", None)
+
+
+def _check_job_server(
+    runner: str, options: dict[str, Any], option: str, otherwise: str | None
+) -> None:
+    """Beam would download a job server where none is given, and find out late that there is no
+    Java."""
     if options.get("job_endpoint"):
         return
-    jar = options.get("flink_job_server_jar") or os.environ.get(FLINK_JAR)
+    jar = options.get(option) or otherwise
     if not jar:
-        raise InputError(
-            f"{FLINK} needs its job server: give --flink_job_server_jar or set {FLINK_JAR}"
-            " (docs/flink.md)"
-        )
+        other = f" or set {FLINK_JAR}" if runner == FLINK else ""
+        raise InputError(f"{runner} needs its job server: give --{option}{other} (docs/flink.md)")
     if not files.is_remote(jar) and not os.path.isfile(jar):
-        raise InputError(f"{FLINK}: no job server at {jar}")
+        raise InputError(f"{runner}: no job server at {jar}")
     java = options.get("job_server_java_launcher") or "java"
     if shutil.which(java) is None:
-        raise InputError(f"{FLINK}'s job server needs Java, and there is no program {java!r}")
+        raise InputError(f"{runner}'s job server needs Java, and there is no program {java!r}")
+
+
+def _check_prism(options: dict[str, Any]) -> None:
+    if options.get("job_endpoint"):
+        return
+    program = options.get("prism_location")
+    if not program:
+        raise InputError(f"{PRISM} needs its program: give --prism_location (docs/flink.md)")
+    if not files.is_remote(program) and not os.path.isfile(program):
+        raise InputError(f"{PRISM}: no program at {program}")
 
 
 def _check_portable(options: dict[str, Any]) -> None:
     if not options.get("job_endpoint"):
         raise InputError(f"{PORTABLE} needs --job_endpoint, the address of a Beam job service")
+
+
+_CHECKS = {
+    DATAFLOW: _check_dataflow,
+    FLINK: _check_flink,
+    PORTABLE: _check_portable,
+    PRISM: _check_prism,
+    SPARK: _check_spark,
+}
+
+
+def _check_environment(options: dict[str, Any]) -> None:
+    kind = str(options.get("environment_type") or "").upper()
+    if kind not in _ENVIRONMENT_NEEDS or options.get("environment_config"):
+        return
+    option, words = _ENVIRONMENT_NEEDS[kind]
+    given = options.get("environment_options") or []
+    if not any(x.startswith(f"{option}=") for x in given):
+        raise InputError(f"--environment_type {kind} needs --environment_config {words}")
+
+
+def service_address(engine: Engine) -> tuple[str, int] | None:
+    """Host and port of the service that takes the runner's jobs, where it must be there already.
+
+    None: Google's, one that the launcher starts itself, or an address of another form, which is
+    left to Beam.
+    """
+    if engine.local or engine.runner == DATAFLOW:
+        return None
+    options = engine.parsed().get_all_options()
+    address = options.get("job_endpoint")
+    if not address and engine.runner == FLINK and options["flink_master"] not in _FLINK_LOCAL:
+        address = options["flink_master"]
+    if not address and engine.runner == SPARK:
+        address = options.get("spark_rest_url") or options.get("spark_master_url")
+    url = str(address or "").strip()
+    try:
+        parts = urllib.parse.urlsplit(url if "://" in url else f"//{url}")
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
 
 
 def check_places(engine: Engine, steps: Sequence[Step]) -> None:
@@ -167,6 +244,10 @@ def check_places(engine: Engine, steps: Sequence[Step]) -> None:
                 files.filesystem(path)
             except (ImportError, ValueError) as error:
                 raise InputError(f"{step.name}: {path}: {' '.join(str(error).split())}") from error
+            except OSError as error:
+                # Some connect, or load a library of their own; on failure it tells all it tried.
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise InputError(f"{step.name}: {path}: {reason}") from error
             if elsewhere and not files.is_remote(path):
                 raise InputError(
                     f"{step.name}: {path} is local; {elsewhere} cannot see it."
@@ -194,9 +275,9 @@ def _loops_back(runner: str, options: dict[str, Any]) -> bool:
     """Whether the runner, asked for no environment, has the launching process do the work."""
     if runner == FLINK:
         return options.get("flink_master") in _FLINK_LOCAL
-    if runner == "SparkRunner":
+    if runner == SPARK:
         return str(options.get("spark_master_url", "")).startswith("local")
-    return runner == "PrismRunner"
+    return runner == PRISM
 
 
 def completed(engine: Engine, stage: Stage[Any]) -> Any:
@@ -216,9 +297,6 @@ def completed(engine: Engine, stage: Stage[Any]) -> Any:
     setup = options.view_as(SetupOptions)
     # All code is in importable modules; Beam would pickle the launcher's main module by default.
     setup.save_main_session = False
-    if not options.view_as(StandardOptions).resource_hints and (memory := stage.memory()):
-        hint = f"min_ram={(memory + _BESIDE_MODELS) >> 20}MiB"
-        options.view_as(StandardOptions).resource_hints = [hint]
     cloud = options.view_as(GoogleCloudOptions)
     cloud.job_name = _job_name(cloud.job_name, stage.step)
     if engine.runner == FLINK:
@@ -229,9 +307,34 @@ def completed(engine: Engine, stage: Stage[Any]) -> Any:
         # Beam's default of 12 units at once in a process that is one core: twelve times the memory
         # and not more speed, since Python runs one of them at a time.
         debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or 1
+        given = debug.experiments or []
+        if not any(x.split("=")[0].endswith((_SIBLINGS, _CONTAINERS)) for x in given):
+            debug.add_experiment(_SIBLINGS)
         if options.view_as(WorkerOptions).sdk_container_image and setup.sdk_location == "default":
             setup.sdk_location = "container"
+    if not options.view_as(StandardOptions).resource_hints and (memory := _memory(stage, options)):
+        options.view_as(StandardOptions).resource_hints = [f"min_ram={memory >> 20}MiB"]
     return options
+
+
+def _memory(stage: Stage[Any], options: Any) -> int:
+    """Bytes to ask for in a machine with as many processes as it has vCPUs; 0 without models.
+
+    Each process has what it holds for itself; mapped files are there once for each container.
+    """
+    own, mapped = stage.memory(), stage.mapped_memory()
+    if not own and not mapped:
+        return 0
+    values = options.get_all_options()
+    experiments = values.get("experiments") or []
+    machine = _VCPUS.search(values.get("machine_type") or "")
+    processes = int(machine[1]) if machine else 1
+    siblings = _SIBLINGS in experiments
+    if not siblings and f"no_{_CONTAINERS}" in experiments:
+        processes = 1
+    containers = 1 if siblings else processes
+    beside = max(_BESIDE_MODELS, processes * _PER_PROCESS)
+    return int(own * processes + mapped * containers + beside)
 
 
 def _job_name(given: str | None, step: Step) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,7 +20,7 @@ from typing import Any
 import orjson
 
 from stages import registry
-from stages.engine.options import DATAFLOW, Engine, completed
+from stages.engine.options import DATAFLOW, Engine, completed, service_address
 from stages.engine.pool import die_with_parent, keep_to_loopback
 from stages.engine.step import Step
 from stages.engine.units import WorkUnit
@@ -26,6 +28,10 @@ from stages.engine.units import WorkUnit
 # Seconds between two looks at a job; Dataflow's are requests with a quota.
 _LOOK_EVERY = 1.0
 _LOOK_EVERY_DATAFLOW = 10.0
+# Beam would wait five minutes for a service that is not there.
+_ANSWERS_WITHIN_S = 5.0
+# What grpc says of a call that failed, in the middle of a text of many lines.
+_GRPC_DETAILS = re.compile(r'of RPC that terminated with:.*?\bdetails = "(.*?)"\n', re.DOTALL)
 _CONSOLE = "https://console.cloud.google.com/dataflow/jobs/{region}/{job}?project={project}"
 
 
@@ -42,7 +48,8 @@ def end_with_parent(parent: int) -> None:
 
 
 def run(step: Step, units: Sequence[WorkUnit], engine: Engine) -> None:
-    """Runs a step's units to the end. Raises what Beam raises, RuntimeError if the job failed.
+    """Runs a step's units to the end. Raises what Beam raises, RuntimeError if the job failed,
+    ConnectionError if the runner's service or its workers cannot be reached.
 
     The step's progress file is written by this process only: workers may be anywhere.
     """
@@ -50,21 +57,52 @@ def run(step: Step, units: Sequence[WorkUnit], engine: Engine) -> None:
 
     from stages.engine import transforms
 
+    probe(engine)
     keep_to_loopback()  # For LOOPBACK, where this process serves the workers.
     options = completed(engine, registry.create(step))
     pipeline = beam.Pipeline(runner=engine.runner, options=options)
     transforms.build(pipeline, replace(step, progress=None), units)
-    result = pipeline.run()
-    try:
-        with _telling(step, engine, result, options.get_all_options()):
-            state = result.wait_until_finish()
-    except (SystemExit, KeyboardInterrupt):
-        for again in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(again, signal.SIG_IGN)
-        result.cancel()
-        raise
+    with _plain_connection_errors():
+        result = pipeline.run()
+        try:
+            with _telling(step, engine, result, options.get_all_options()):
+                state = result.wait_until_finish()
+        except (SystemExit, KeyboardInterrupt):
+            for again in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(again, signal.SIG_IGN)
+            result.cancel()
+            raise
     if str(state or result.state) != "DONE":
         raise RuntimeError(f"the runner ended in state {state or result.state}")
+
+
+def probe(engine: Engine) -> None:
+    """Raises ConnectionError, with the address, unless the service that is to take jobs listens."""
+    where = service_address(engine)
+    if where is None:
+        return
+    try:
+        socket.create_connection(where, _ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ConnectionError(
+            f"nothing answers at {where[0]}:{where[1]}, where {engine.runner} should hand over its"
+            f" jobs ({reason})"
+        ) from error
+
+
+@contextmanager
+def _plain_connection_errors() -> Iterator[None]:
+    """grpc's account of a call that failed, in one line."""
+    try:
+        yield
+    except Exception as error:
+        found = _GRPC_DETAILS.search(str(error))
+        if found is None or "UnitError" in str(error):
+            raise
+        raise ConnectionError(
+            f"the runner, its service or its workers cannot be reached: {found[1]}"
+        ) from error
 
 
 @contextmanager

@@ -189,9 +189,16 @@ class Stage(ABC, Generic[S]):
         """Raises InputError where settings cannot work; called before anything runs."""
 
     def memory(self) -> int:
-        """Bytes that a worker machine needs beyond what each has per core: models, big sorts.
+        """Bytes that each worker process has for itself beyond what any stage's has: models, sorts.
 
         A hint for runners that choose machines; 0 where any machine will do.
+        """
+        return 0
+
+    def mapped_memory(self) -> int:
+        """Bytes of model files that processes map into memory: what sees the same files shares it.
+
+        A hint as `memory` is.
         """
         return 0
 

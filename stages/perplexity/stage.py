@@ -83,8 +83,8 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
             found[f"{language}.arpa.bin"] = files.sha256_of(pair.kenlm)
         return found
 
-    def memory(self) -> int:
-        """All language models: they are mapped into memory, and pages come in any language."""
+    def mapped_memory(self) -> int:
+        """All language models: pages come in any language."""
         given = self.step.inputs.get("models", [])
         folder = given[0] if given else self.settings.models
         paths = [str(path) for pair in self.settings.files.values() for path in vars(pair).values()]

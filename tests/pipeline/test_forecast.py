@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -11,18 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pipeline import cli, forecast_show, forecast_sizes, recipe
 from pipeline import forecast as forecasting
 from pipeline import forecast_measure as measuring
 from pipeline import forecast_model as model
 from pipeline import forecast_sample as samples
-from pipeline import forecast_show, forecast_sizes, recipe
 from pipeline.forecast_model import Bound, Figure, Measured, Shape, forecast
 from stages import registry
 from stages.engine import files
 from stages.engine.execute import Engine
+from stages.engine.step import Step
 from tests.pipeline import small_run
 
 SHAPE = Shape(split_bytes=64 << 20)
+FLOOR = float(150 << 20)
 positive = st.floats(1e-3, 1e9)
 
 
@@ -46,7 +53,7 @@ def at(size: float, stage: str = "language", bound: Bound | None = None, **more:
     """A step at full size, from two samples, both changed by `more`."""
     both = [measured(m.size, **{k: f(m.size) for k, f in more.items()}) for m in (SMALL, LARGE)]
     full = Figure.at(size)
-    return forecast("step", stage, both, full, full, bound or Bound(), SHAPE)
+    return forecast("step", stage, both, full, full, bound or Bound(), SHAPE, FLOOR)
 
 
 # -- lines and ratios -----------------------------------------------------------------------------
@@ -59,13 +66,13 @@ def test_two_sizes_tell_the_fixed_part_from_the_rest(
 ) -> None:
     points = [(x, fixed + per_byte * x) for x in (float(size), float(size * times))]
     found = model.line(points)
-    assert found.fixed == pytest.approx(fixed, rel=1e-6, abs=1e-6 * (1 + points[1][1]))
+    assert found.fixed.point == pytest.approx(fixed, rel=1e-6, abs=1e-6 * (1 + points[1][1]))
     assert found.per_byte.point == pytest.approx(per_byte, rel=1e-3, abs=1e-12)
 
 
 def test_a_line_that_begins_below_nothing_has_no_fixed_part() -> None:
     found = model.line([(1.0, 1.0), (2.0, 4.0)])
-    assert found.fixed == 0
+    assert found.fixed == model.ZERO
     assert (found.per_byte.low, found.per_byte.high) == (1.0, 2.0)
     assert found.per_byte.point == pytest.approx(5 / 3)
 
@@ -78,8 +85,20 @@ def test_without_input_nothing_is_forecast(points: list[tuple[float, float]]) ->
 
 def test_samples_of_one_size_are_not_taken_for_two() -> None:
     found = model.line([(100.0, 10.0), (101.0, 20.0)])
-    assert found.fixed == 0
+    assert found.fixed == model.ZERO
     assert found.per_byte.high == pytest.approx(20 / 101)
+
+
+def test_an_interval_has_the_small_sample_alone_both_and_the_large_one_alone() -> None:
+    found = model.line([(2.3e6, 0.4), (13.7e6, 1.2)])
+    assert found.per_byte.small == pytest.approx(0.4 / 2.3e6)
+    assert found.per_byte.point == pytest.approx(0.8 / 11.4e6)
+    assert found.per_byte.large == pytest.approx(1.2 / 13.7e6)
+    shown = found.at(1e12)
+    assert (shown.low, shown.high) == pytest.approx((0.8 / 11.4e6 * 1e12, 0.4 / 2.3e6 * 1e12), 1e-4)
+    # What the samples cost themselves comes out again, fixed part included.
+    assert found.at(2.3e6).point == pytest.approx(0.4)
+    assert found.at(13.7e6).point == pytest.approx(1.2)
 
 
 @given(st.lists(st.tuples(positive, positive), min_size=1, max_size=2), positive)
@@ -106,7 +125,11 @@ def test_every_stage_is_in_the_model() -> None:
 def test_a_linear_step_grows_with_its_input() -> None:
     found = at(1e12)
     assert found.cpu_s.point == pytest.approx(1e6)
-    assert found.fixed_s == pytest.approx(0.5)
+    assert found.fixed_s.point == pytest.approx(0.5)
+    # A fixed part that one sample alone cannot tell makes its forecast higher.
+    assert found.cpu_s.low == found.cpu_s.point
+    assert found.cpu_s.small == pytest.approx(1.5e6)
+    assert found.cpu_s.large == pytest.approx(4.5e6 / 4)
     assert (found.text_out.point, found.disk.point) == (0.5e12, 0.25e12)
     assert found.memory.high == 300 << 20
     assert found.kind == "linear"
@@ -135,7 +158,47 @@ def test_training_stops_growing_at_its_bound() -> None:
     assert second.cpu_s.point == pytest.approx(2e4 + 2e4)
     assert first.serial_s.point == pytest.approx(2e4)
     assert second.memory.high == pytest.approx((150 << 20) + 30 * 2e9)
+    assert second.memory.low == pytest.approx((150 << 20) + 30 * 4e6 + 10 * (2e9 - 4e6))
     assert second.disk == first.disk
+
+
+def trainer(samples: list[tuple[int, int]], size: float, **bound: float) -> Figure:
+    """Memory of a model's step; samples are (bytes trained on, peak)."""
+    both = [measured(n, trained=n, largest=n, peak_rss=peak) for n, peak in samples]
+    limits = Bound(trained=2e9, largest=2e9, **bound)
+    full = Figure.at(size)
+    stage = "language_model" if bound else "tokenizer"
+    return forecast("t", stage, both, full, full, limits, SHAPE, FLOOR).memory
+
+
+def test_memory_of_a_few_bytes_is_not_taken_for_that_of_many() -> None:
+    # 50 MB beside next to no text, which is the trainer itself: no 500 bytes a byte.
+    found = trainer([(20_000, 228 << 20), (100_000, 230 << 20)], 21e6)
+    more = 21e6 - 100_000
+    assert found.to_json() == pytest.approx([(230 << 20) + k * more for k in (10, 18, 30)])
+
+
+def test_memory_grows_along_the_line_through_both_samples() -> None:
+    found = trainer([(1_000_000, 228 * 10**6), (4_000_000, 283 * 10**6)], 16e6)
+    assert found.point == pytest.approx(283e6 + 55 / 3 * 12e6)
+    assert found.low == pytest.approx(283e6 + 10 * 12e6)
+    assert found.high == pytest.approx(283e6 + (283e6 - FLOOR) / 4e6 * 12e6)
+
+
+def test_memory_is_never_below_what_was_seen() -> None:
+    # The larger sample took less: there is no line, and none that falls.
+    assert trainer([(1_000_000, 300 << 20), (9_000_000, 290 << 20)], 9e6).low >= 300 << 20
+    assert trainer([(1_000_000, 228 << 20), (9_000_000, 290 << 20)], 2e6).low == 290 << 20
+
+
+def test_lmplz_sorts_in_the_memory_of_the_recipe() -> None:
+    samples = [(1_000_000, 200 << 20), (2_000_000, 205 << 20)]
+    small = trainer(samples, 16e6, sorting=2 << 30, one=1e9)
+    assert small.point == pytest.approx(0.18 * (2 << 30) + 3.8 * 16e6)
+    assert small.high == pytest.approx(0.18 * (2 << 30) + 30 * 16e6)
+    assert trainer(samples, 1e12, sorting=2 << 30, one=1e9).high >= 2 << 30
+    full = trainer(samples, 1e12, sorting=128 << 30, one=1e9)
+    assert full.point == pytest.approx(0.18 * (128 << 30) + 3.8e9)
 
 
 def test_models_of_many_languages_are_made_side_by_side() -> None:
@@ -157,16 +220,79 @@ def test_sampled_pages_are_at_most_as_many_as_asked_for() -> None:
     assert found.text_out.point == pytest.approx(2e6 * 500)
 
 
+def line_dedup(size: float, group: int | None = None, entry: int = 2, **shape: Any) -> Any:
+    both = [
+        measured(n, shuffle=n // 5, entries=n // entry, grouped=500, documents_in=n // 1000)
+        for n in (10**6, 4 * 10**6)
+    ]
+    given = {"partitions_per_byte": 2 / (256 << 20), **shape}
+    full, cut = Figure.at(size), Shape(64 << 20, 256 << 20, group, **given)
+    return forecast("s", "line_dedup", both, full, full, Bound(), cut, FLOOR)
+
+
 def test_references_grow_with_the_square_unless_groups_are_compared() -> None:
-    both = [measured(n, shuffle=n // 5, entries=n // 80) for n in (1_000_000, 4_000_000)]
-
     def pairs(size: float, group: int | None = None) -> float:
-        full, shape = Figure.at(size), Shape(64 << 20, 256 << 20, group)
-        return forecast("s", "line_dedup", both, full, full, Bound(), shape).pairs
+        return float(line_dedup(size, group).pairs.point)
 
+    assert pairs(100e12) == pytest.approx(100e12**2 * 2 / (256 << 20) / (64 << 20))
     assert pairs(100e12) == pytest.approx(100 * pairs(10e12), rel=0.01)
     assert pairs(100e12, group=50) == pytest.approx(10 * pairs(10e12, group=50), rel=0.01)
     assert pairs(100e12, group=50) < pairs(100e12) / 1000
+    assert pairs(4_000_000) == pytest.approx(4)
+
+
+def test_there_are_no_more_references_than_hashes() -> None:
+    few = line_dedup(1e15, entry=5000).pairs.point
+    assert 0.9 * 1e15 / 5000 < few < 1e15 / 5000
+    # Half as many hashes as partitions, spread evenly, meet in 1 - exp(-1/2) of them.
+    partitions = 1e15 * 2 / (256 << 20)
+    half = round(2 * (64 << 20) / partitions)
+    met = (1 - math.exp(-(64 << 20) / half / partitions)) * partitions
+    assert line_dedup(1e15, entry=half).pairs.point == pytest.approx(met * 1e15 / (64 << 20), 0.01)
+
+
+def test_each_kind_of_hash_has_references_of_its_own() -> None:
+    lines, all_kinds = (line_dedup(1e12, references=n).pairs.point for n in (1, 3))
+    # URLs and texts: one a document, of which a unit has nine for each partition.
+    assert all_kinds == pytest.approx(3 * lines, rel=0.001)
+    lines, all_kinds = (line_dedup(1e16, references=n).pairs.point for n in (1, 3))
+    assert all_kinds - lines == pytest.approx(2 * 1e16 / 1000, rel=0.001)
+
+
+def test_references_cost_cpu_memory_and_bytes() -> None:
+    found, alone = line_dedup(100e12), line_dedup(100e12, partitions_per_byte=0.0)
+    pairs = found.pairs.point
+    assert alone.pairs.point == 0
+    assert found.cpu_s.point - alone.cpu_s.point == pytest.approx(pairs * 120e-6)
+    assert found.serial_s.point - alone.serial_s.point == pytest.approx(pairs * 15e-6)
+    assert found.shuffle.point == pytest.approx(100e12 / 5 + pairs * 140)
+    # Without references, what went through GroupByKey is in proportion.
+    assert alone.shuffle.point == pytest.approx(100e12 / 5 + 1000 / 5e6 * 100e12)
+    assert found.runner.point - alone.runner.point == pytest.approx(pairs * 1550)
+    assert found.launcher.point - alone.launcher.point == pytest.approx(pairs * 1300)
+
+
+def test_partitions_are_planned_as_the_stages_do() -> None:
+    planned = {
+        "url_dedup": "stages.dedup.documents:_BYTES_PER_DOCUMENT",
+        "document_dedup": "stages.dedup.documents:_BYTES_PER_DOCUMENT",
+        "c4_url_dedup": "stages.dedup.documents:_BYTES_PER_DOCUMENT",
+        "line_dedup": "stages.dedup.lines:_BYTES_PER_LINE",
+        "c4_line_dedup": "stages.c4.line_dedup:_BYTES_PER_LINE",
+        "overlap": "stages.dedup.overlap:_BYTES_PER_LINE",
+        "book_dedup": "stages.books.dedup:_BYTES_PER_WORD",
+    }
+
+    def value(place: str) -> Any:
+        module, _, name = place.partition(":")
+        return getattr(import_module(module), name)
+
+    assert {stage: value(place) for stage, place in planned.items()} == forecasting.PLANNED
+    assert value("stages.reference.pages:_BYTES_PER_PAGE") == forecasting.PLANNED_PAGE
+    assert value("stages.reference.pages:_BYTES_PER_CITATION") == forecasting.PLANNED_CITATION
+    assert value("stages.tokens:_BYTES_PER_TOKEN") == forecasting.PLANNED_TOKEN
+    for module in {place.partition(":")[0] for place in planned.values()}:
+        assert value(f"{module}:_MIN_PARTITIONS") == model.LEAST_PARTITIONS
 
 
 # -- sizes ----------------------------------------------------------------------------------------
@@ -185,7 +311,9 @@ def test_sizes_are_read() -> None:
     assert forecast_sizes.parse("") == {}
 
 
-@pytest.mark.parametrize("text", ["42T", "c4", "c4=", "c4=many", "=3G", "c4=-1G", "c4=1e3"])
+@pytest.mark.parametrize(
+    "text", ["42T", "c4", "c4=", "c4=many", "=3G", "c4=-1G", "c4=1e3", "c4=0", "c4=0.0T", "c4=0.3"]
+)
 def test_a_size_that_is_none_is_told(text: str) -> None:
     with pytest.raises(recipe.RecipeError, match="--raw-bytes"):
         forecast_sizes.parse(text)
@@ -198,6 +326,17 @@ def test_archives_of_pages_are_not_taken_for_extracted_text() -> None:
     assert 7 < warc.bytes / wet.bytes < 9
     assert "WARC" in warc.origin and "WET" in wet.origin
     assert forecast_sizes.published("github", []) is None
+
+
+def test_no_size_is_refused_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["plan", "local", "--calibrate", "--raw-bytes", "commoncrawl=0"]
+    monkeypatch.setattr(sys, "argv", ["corpus", *given])
+    assert cli.main() == 2
+    said = capsys.readouterr()
+    assert "--raw-bytes commoncrawl=0: a size is a byte or more" in said.out + said.err
+    assert said.err.count("\n") == 1
 
 
 # -- samples --------------------------------------------------------------------------------------
@@ -278,6 +417,36 @@ def test_repositories_are_taken_whole(tmp_path: Path) -> None:
     assert len(names(found["small"])) == 10
 
 
+def manifest(extra: dict[str, Any], models: dict[str, str]) -> Any:
+    return SimpleNamespace(extra=extra, models=models)
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "told"),
+    [
+        ("reference", manifest({}, {}), "no page was scored there"),
+        ("reference", manifest({}, {"reference": "digest"}), None),
+        ("reference_model", manifest({"reference_model": {}}, {}), "no classifier was trained"),
+        ("reference_model", manifest({"reference_model": {"model": {}}}, {}), None),
+    ],
+)
+def test_what_a_sample_cannot_run_is_told(tmp_path: Path, stage: str, done: Any, told: Any) -> None:
+    loaded = measuring.load("llama", str(tmp_path), [])
+    made = measuring.Calibration(loaded, [], {}, {}, {}, {}, {}, {})
+    measuring._told(made, Step("it", stage, str(tmp_path), {}), done, "small")
+    assert made.too_low == ({"it"} if told else set())
+    assert [told in note and "CPU" in note for note in made.notes] == [True] * bool(told)
+
+
+def test_perplexity_of_small_models_is_told(tmp_path: Path) -> None:
+    loaded = measuring.load("llama", str(tmp_path), [])
+    notes: list[str] = []
+    made = measuring.Calibration(measuring.adapted(loaded, notes), [], {}, {}, {}, {}, {}, {})
+    measuring._told(made, Step("it", "perplexity", str(tmp_path), {}), manifest({}, {}), "small")
+    assert made.too_low == {"it"}
+    assert "CPU and memory of perplexity" in notes[0] and "too low" in notes[0]
+
+
 # -- recipes --------------------------------------------------------------------------------------
 
 
@@ -354,7 +523,22 @@ def test_a_small_recipe_is_forecast_from_its_own_input(tmp_path: Path) -> None:
 
     twice = forecasting.of(calibration, loaded, {"commoncrawl": 2e12}, 100)
     assert twice.sources[0].text.point == pytest.approx(2 * source.text.point)
-    assert twice.shuffle.point == pytest.approx(2 * found.shuffle.point)
+    # Files in which units meet, and more than twice the references to them.
+    assert twice.shuffle.point == pytest.approx(2 * found.shuffle.point, rel=0.01)
+    assert twice.shuffle.point > 2 * found.shuffle.point
+    # The models were given, and no documents met: nothing is a bound of what will be.
+    assert "(too low)" not in shown
+    assert not source.at_most and "≤" not in shown
+    assert "disk that steps leave" in shown and "without raw dumps" in shown
+    loose = replace(calibration, loose={"commoncrawl.select"}, too_low={"commoncrawl.perplexity"})
+    bounded = forecasting.of(loose, loaded, {"commoncrawl": 1e12}, 100)
+    assert bounded.sources[0].at_most
+    assert not {s.name: s for s in bounded.steps}["commoncrawl.language"].at_most
+    forecast_show.show(bounded, console)
+    marked = console.export_text()
+    assert f"≤ {source.documents.point / 1e9:,.1f}B" in marked
+    assert "too low by what the sample left out of commoncrawl.perplexity" in marked
+    assert bounded.sources[0].cpu_too_low and "(too low)" in marked
     there = forecasting.of(calibration, loaded, {}, 100).sources[0].raw
     assert (there.bytes, "all of the input" in there.origin) == (raw, True)
     public = forecasting.of(calibration, loaded, {"": None}, 100).sources[0].raw

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from stages.language_model.kenlm_tools import cache_folder
@@ -63,7 +64,9 @@ def wheel(folder: Path) -> Path:
     source = folder / "source"
     for name in _PACKAGES:
         shutil.copytree(
-            REPO / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+            REPO / name,
+            source / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.so"),
         )
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(REPO / name, source / name)
@@ -75,16 +78,23 @@ def wheel(folder: Path) -> Path:
     return built
 
 
+def builder(folder: Path) -> Path:
+    """The Python of an environment that has the locked setuptools, and nothing else but pip."""
+    made = folder / "builder"
+    _run(sys.executable, "-m", "venv", made)
+    python = made / "bin" / "python"
+    _pip(python, f"setuptools=={version('setuptools')}")
+    return python
+
+
 def worker(folder: Path) -> Path:
     """The Python of an environment with the packages and, on top of them, our wheel."""
     base = packages()
     made = folder / "worker"
     _run(base, "-m", "venv", "--without-pip", made)
     python = made / "bin" / "python"
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    site = made / "lib" / version / "site-packages"
-    site.joinpath("packages.pth").write_text(
-        f"{base.parents[1] / 'lib' / version / 'site-packages'}\n"
-    )
+    lib = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = made / "lib" / lib / "site-packages"
+    site.joinpath("packages.pth").write_text(f"{base.parents[1] / 'lib' / lib / 'site-packages'}\n")
     _run(base, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel(folder))
     return python

@@ -126,7 +126,8 @@ def test_jobs_ask_for_our_image_one_unit_a_core_and_no_pickled_launcher(ran: Ran
         assert set(images) == {"europe-north1-docker.pkg.dev/a-project/corpus/worker:1"}
         assert pool["numThreadsPerWorker"] == 1
         assert "packages" not in pool or not pool["packages"]
-        assert "use_runner_v2" in job.request["environment"]["experiments"]
+        experiments = job.request["environment"]["experiments"]
+        assert {"use_runner_v2", "use_sibling_sdk_workers"} <= set(experiments)
         options = job.request["environment"]["sdkPipelineOptions"]["options"]
         assert options["save_main_session"] is False
         assert options["sdk_location"] == "container"
