@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORK ?= work/sample
 PROCESSES ?= 1
-# The slowest tests wait for processes of their own, so two at once pay on any machine.
+# The slowest tests wait for processes of their own, so two at once pay on any machine. Tests of one
+# file share what takes minutes to make.
 TESTS_AT_ONCE ?= 2
 STAMP := $(VENV)/.ready
 
@@ -35,7 +36,7 @@ train: setup
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n $(TESTS_AT_ONCE)
-	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE) --dist loadgroup
+	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

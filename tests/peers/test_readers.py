@@ -15,8 +15,7 @@ from tests.peers.conftest import SEPARATOR, SEQ_LEN, Written
 from tests.peers.environments import Peer, UnavailableError
 from tests.peers.exchange import PAD, Answer, Ids, Request
 
-# One process runs them all: what they share takes minutes to make.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readers")]
+pytestmark = pytest.mark.slow
 
 
 Answers = dict[str, Answer]

@@ -18,8 +18,7 @@ from pipeline import plan, recipe, sample, verify
 from stages.engine import manifest
 from stages.engine.step import Step
 
-# One process runs them all: what they share takes minutes to make.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_run")]
+pytestmark = pytest.mark.slow
 
 _SCALE = 0.12
 _LIMIT = 240

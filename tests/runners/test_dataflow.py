@@ -24,8 +24,7 @@ from tests.data_paths import REPO
 from tests.runners import every_stage
 from tests.runners.fake_dataflow import BUCKET, Cloud, Job, cloud
 
-# One process runs them all: what they share takes minutes to make.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dataflow")]
+pytestmark = pytest.mark.slow
 
 _LIMIT = 900
 # Dataflow takes job requests of 20 MB and graphs of 10 MB. Ours do not grow with the input.

@@ -240,7 +240,7 @@ def test_a_worker_that_takes_more_than_its_memory_is_stopped(tmp_path: Path, wor
         run(step, workers, worker_memory_mb=private(os.getpid()) // (1 << 20) + 200)
     assert "MiB of memory, worker_memory_mb allows" in str(caught.value)
     assert "2 times on " in str(caught.value)
-    assert "part-00000-of-00003.parquet; finished units are kept" in str(caught.value)
+    assert "part-00000-of-00003.parquet; allow more" in str(caught.value)
 
 
 @slow
