@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -110,10 +111,7 @@ def measure(
     measured += measuring.beside_floors(
         on_much, [c for c in little if c.name == "tokens"], options.path_repeats, say
     )
-    start = {
-        n: in_new_process("benchmarks.start_up", f"{work}/start-{n}", str(n))
-        for n in (1, options.workers)
-    }
+    start = {n: _start_up(f"{work}/start-{n}", n, options.repeats) for n in (1, options.workers)}
     pictures = _flames(found, work) if options.write else {}
     grown = growth.measure(raw, f"{work}/growth", say)
     path = [
@@ -163,6 +161,14 @@ def measure(
         sheets.growth(grown),
         sheets.workers(runs, start, most),
     ], pictures
+
+
+def _start_up(work: str, workers: int, repeats: int) -> dict[str, float]:
+    """Medians of the seconds that it takes to start."""
+    runs = [
+        in_new_process("benchmarks.start_up", f"{work}/{i}", str(workers)) for i in range(repeats)
+    ]
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
 def _has_more(folder: Path) -> bool:

@@ -128,7 +128,7 @@ def ratios(measured: Sequence[Measured]) -> dict[str, float]:
 
 def where_time_goes(measured: Sequence[Measured]) -> Sheet:
     medians = {m.name: statistics.median(r.cost.cpu_s for r in m.stage) for m in measured}
-    total = sum(medians[name] for name in _PATH if name in medians)
+    shares = _shares(measured, medians)
     rows = []
     for m in measured:
         cpu = medians[m.name]
@@ -140,7 +140,7 @@ def where_time_goes(measured: Sequence[Measured]) -> Sheet:
             (
                 m.name,
                 f"{cpu:.2f}",
-                f"{cpu / total:.0%}" if m.name in _PATH else "",
+                f"{shares[m.name]:.0%}" if m.name in shares else "",
                 *(f"{share:.0%}" if share else "" for share in phases.values()),
                 f"{max(0.0, 1 - sum(phases.values())):.0%}",
                 f"{m.stage[0].documents_in:,}",
@@ -164,10 +164,26 @@ def where_time_goes(measured: Sequence[Measured]) -> Sheet:
         (
             f"The path is {', '.join(_PATH)}: what every document of a crawl goes through."
             f" {' and '.join(MODEL_STEPS)} are bounded by their settings, whatever the size of the"
-            " corpus, so they have no share in it. Emit, reduce, process: the phases of a step's"
+            " corpus, so they have no share in it. `tokens` was measured on more documents than the"
+            " others; its share is that of as many. Emit, reduce, process: the phases of a step's"
             " own CPU; outside units: planning, Beam, digests, manifest.",
         ),
     )
+
+
+def _shares(measured: Sequence[Measured], medians: Mapping[str, float]) -> dict[str, float]:
+    """Share of the path's CPU by step; for a step on more documents than what comes before it, of
+    so much of its CPU as those would take."""
+    cpu: dict[str, float] = {}
+    before = 0
+    for m in sorted((m for m in measured if m.name in _PATH), key=lambda m: _PATH.index(m.name)):
+        given = m.stage[0].documents_in
+        more = given / before if m.name == "tokens" and before else 1.0
+        cpu[m.name] = medians[m.name] / more
+        # `tokens` reads what `perplexity` leaves: more than `select` does.
+        before = m.stage[0].documents_out if m.name != "select" else before
+    total = sum(cpu.values())
+    return {name: seconds / total for name, seconds in cpu.items()}
 
 
 def growth(found: Growth) -> Sheet:
@@ -187,7 +203,9 @@ def growth(found: Growth) -> Sheet:
             " did work units, one worker. Beyond the data given, pages come again with another host"
             " and a further word in each line, so that none is a duplicate. From"
             f" {max(n for n in sizes if n <= MODELS_UP_TO)}x on the models are those of 1x: their"
-            " settings bound how much text they are trained on, which is more than there is here.",
+            " settings bound how much text they are trained on, which is more than there is here."
+            " `tokens`: the encoder remembers words and starts afresh every 64 million characters,"
+            " at some 100 MB for running text.",
         ),
     )
 
