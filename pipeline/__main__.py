@@ -1,17 +1,11 @@
-"""`corpus`, and `python -m pipeline`: Ctrl-C ends it with a word even while modules are read."""
+"""`corpus`, and `python -m pipeline`."""
 
-import sys
+from stages.start import start
 
 
 def main() -> int:
     """Returns the exit code."""
-    try:
-        from pipeline.cli import main as run
-
-        return run()
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 1
+    return start("pipeline.cli")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,11 @@
-"""`python -m stages`: Ctrl-C ends it with a word even while modules are read."""
+"""`python -m stages`."""
 
-import sys
+from stages.start import start
 
 
 def main() -> int:
     """Returns the exit code."""
-    try:
-        from stages.cli import main as run
-
-        return run()
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 1
+    return start("stages.cli")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def _normalised_bytes(text: str) -> bytes:
     """`normalised` in UTF-8, in a third of the time: no word becomes a string of its own."""
     folded = _folded(text)
     if any(blank in folded for blank in _OTHER_BLANKS):
-        return " ".join(folded.split()).encode("utf-8", "surrogatepass")
+        return normalised(text).encode("utf-8", "surrogatepass")
     spaced = folded.encode("utf-8", "surrogatepass").translate(_ASCII_BLANKS)
     while b"  " in spaced:  # Each time runs become half as long.
         spaced = spaced.replace(b"  ", b" ")

@@ -42,8 +42,8 @@ from tokenizer.shards import ShardInfo, ShardWriter
 _ID_BYTES = "<u2"
 # Bytes of text to a token, for planning the number of shards (Table 1 implies 2.8 to 4.0).
 _BYTES_PER_TOKEN = 3.5
-# SentencePiece is slow and takes fifty times a text's size in memory: it sees beginnings.
-_VERIFY_CHARS = 2_000
+# SentencePiece takes fifty times a text's size in memory, so of long ones it sees the beginning.
+_VERIFY_CHARS = 50_000
 _INDEX = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),

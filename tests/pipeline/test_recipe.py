@@ -43,7 +43,7 @@ def load(tmp_path: Path) -> Load:
     def read(text: str = TEXT, changes: Sequence[str] = ()) -> tuple[Recipe, dict[str, Any]]:
         path = tmp_path / "r.yaml"
         path.write_text(text)
-        return recipe.load(str(path), "/work", changes)
+        return recipe.load(str(path), "/w", changes)
 
     return read
 
@@ -51,8 +51,8 @@ def load(tmp_path: Path) -> Load:
 def test_a_recipe_is_read_with_its_parameters_filled_in(load: Load) -> None:
     found, values = load()
     assert found.name == "small"
-    assert found.sources["crawl"].input == ("/work/raw/*.wet.gz", "more")
-    assert found.sources["wiki"].input == ("/work/raw/wiki",)
+    assert found.sources["crawl"].input == ("/w/raw/*.wet.gz", "more")
+    assert found.sources["wiki"].input == ("/w/raw/wiki",)
     uses = {u.stage: u.settings for u in found.sources["crawl"].stages}
     assert uses == {
         "commoncrawl": {},
@@ -61,7 +61,7 @@ def test_a_recipe_is_read_with_its_parameters_filled_in(load: Load) -> None:
         "select": {"languages": ["en", "no"]},
     }
     assert found.proportions == {"crawl": 0.75, "wiki": 0.25}
-    assert values["sources"]["wiki"]["input"] == "/work/raw/wiki"
+    assert values["sources"]["wiki"]["input"] == "/w/raw/wiki"
 
 
 def test_a_recipe_written_to_the_work_folder_reads_as_it_was(load: Load, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_recipe_written_to_the_work_folder_reads_as_it_was(load: Load, tmp_pat
 def test_the_recipes_that_come_along_are_found_by_name(name: str) -> None:
     # A parameter without a value is the only thing that one of them may lack.
     try:
-        found, _ = recipe.load(name, "/work")
+        found, _ = recipe.load(name, "/w")
     except RecipeError as error:
         lines = str(error).splitlines()
         assert all("is not set; give --set parameters." in line for line in lines), lines
@@ -90,12 +90,12 @@ def test_a_folder_of_that_name_does_not_hide_a_recipe(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sample").mkdir()
-    assert recipe.load("sample", "/work")[0].name == "sample"
+    assert recipe.load("sample", "/w")[0].name == "sample"
 
 
 def test_a_recipe_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(RecipeError, match=r"nope: no such recipe; there are .*sample"):
-        recipe.load("nope", "/work")
+        recipe.load("nope", "/w")
 
 
 # -- mistakes -------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_a_mistake_is_told_with_file_line_and_place(load: Load, mistake: str) ->
 def test_a_recipe_in_no_unicode_is_told(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(RecipeError, match=r"r\.yaml: not UTF-8"):
-        recipe.load(str(tmp_path / "r.yaml"), "/work")
+        recipe.load(str(tmp_path / "r.yaml"), "/w")
 
 
 # -- parameters and changes -----------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_a_parameter_that_is_null_stands_for_null_and_can_be_set(load: Load) -> 
 def test_parameters_are_text_whatever_they_look_like(load: Load, value: str) -> None:
     text = replaced("${dump}/wiki", "${dump}/${year}")
     found, _ = load(text, [f"parameters.year={value}"])
-    assert found.sources["wiki"].input == (f"/work/raw/{value}",)
+    assert found.sources["wiki"].input == (f"/w/raw/{value}",)
 
 
 def test_changes_reach_every_kind_of_place(load: Load) -> None:
@@ -367,7 +367,7 @@ def test_changes_reach_every_kind_of_place(load: Load) -> None:
     )
     assert (found.name, found.total_tokens) == ("other", 1_400_000_000_000)
     assert found.sources["wiki"].input == ("a", "b")
-    assert found.sources["crawl"].input[0] == "/work/other/*.wet.gz"
+    assert found.sources["crawl"].input[0] == "/w/other/*.wet.gz"
     uses = {u.stage: u.settings for u in found.sources["crawl"].stages}
     assert uses["line_dedup"] == {"keep": "none"}
     assert uses["language"] == {"threshold": 0.6}

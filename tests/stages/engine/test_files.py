@@ -137,8 +137,8 @@ class Remembering(MemoryFileSystem):
 def test_names_are_those_of_now_on_file_systems_that_remember_listings() -> None:
     fsspec.register_implementation("remembering", Remembering, clobber=True)
     fs = fsspec.filesystem("remembering")
-    fs.pipe("/work/a.json", b"1")
-    assert files.names("remembering://work") == ["a.json"]
-    fs.pipe("/work/b.json", b"1")
-    assert fs.ls("/work", detail=False) == ["/work/a.json"]  # another process would not know
-    assert files.names("remembering://work") == ["a.json", "b.json"]
+    fs.pipe("/made/a.json", b"1")
+    assert files.names("remembering://made") == ["a.json"]
+    fs.pipe("/made/b.json", b"1")
+    assert fs.ls("/made", detail=False) == ["/made/a.json"]  # another process would not know
+    assert files.names("remembering://made") == ["a.json", "b.json"]
