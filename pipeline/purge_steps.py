@@ -22,7 +22,7 @@ from stages.engine import run as engine
 from stages.engine.manifest import Manifest
 from stages.engine.step import InputError, Step
 from stages.purge_list import Entry, PurgeList
-from stages.purged import strip
+from stages.purged import Stripped, strip
 
 
 @dataclass(frozen=True)
@@ -105,27 +105,10 @@ class StagedSteps:
             elif came_in:
                 self._model(one, len(came_in))
 
-    def _documents(self, one: Finished, came_in: Mapping[str, int]) -> None:
-        known = one.known
-        left = strip(
-            one.folder,
-            known.step,
-            known.files,
-            known.counts,
-            self.named,
-            came_in,
-            lambda path: self.staging.place(f"{files.basename(one.folder)}/{path}"),
-        )
-        self._gone[files.canonical(one.folder)] = left.gone
-        self._remove(one, left.removed)
-        if left.written or left.removed:
-            self.changes.parts[known.step] = len(left.written)
-            self._change(one, counts=left.counts, files=left.files)
-
-    def _tokens(self, one: Finished, came_in: Mapping[str, int]) -> None:
-        known = one.known
-        name = files.basename(one.folder)
-        left = strip(
+    def _strip(self, one: Finished, came_in: Mapping[str, int]) -> Stripped:
+        """The step's own files without the listed documents, staged."""
+        known, name = one.known, files.basename(one.folder)
+        return strip(
             one.folder,
             known.step,
             known.files,
@@ -134,6 +117,17 @@ class StagedSteps:
             came_in,
             lambda path: self.staging.place(f"{name}/{path}"),
         )
+
+    def _documents(self, one: Finished, came_in: Mapping[str, int]) -> None:
+        known, left = one.known, self._strip(one, came_in)
+        self._gone[files.canonical(one.folder)] = left.gone
+        self._remove(one, left.removed)
+        if left.written or left.removed:
+            self.changes.parts[known.step] = len(left.written)
+            self._change(one, counts=left.counts, files=left.files)
+
+    def _tokens(self, one: Finished, came_in: Mapping[str, int]) -> None:
+        known, left = one.known, self._strip(one, came_in)
         shards = purge_shards.rewrite(self.work, one.folder, self.ids, self.salt, self.staging)
         self.changes.shards = shards
         self._remove(one, left.removed)

@@ -106,20 +106,6 @@ class PerplexityScorer:
         return self._loaded[language]
 
 
-class PerplexityRule:
-    """Gives a document its perplexity; None where its language has no model. Rejects nothing."""
-
-    reads: tuple[str, ...] = ("text", "language")
-    writes: tuple[str, ...] = ("perplexity",)
-
-    def __init__(self, settings: PerplexitySettings | None = None) -> None:
-        self.scorer = PerplexityScorer(settings)
-
-    def __call__(self, *values: Any) -> tuple[float | None]:
-        text, language = values
-        return (self.scorer.score(text, language),)
-
-
 def _perplexities(models: _Models, texts: list[str]) -> list[float | None]:
     """Of each text as one line; None where it has no pieces.
 

@@ -21,6 +21,7 @@ from pipeline import forecast as forecasting
 from pipeline import forecast_measure as measuring
 from pipeline import forecast_model as model
 from pipeline import forecast_sample as samples
+from pipeline.forecast_kinds import KINDS
 from pipeline.forecast_model import Bound, Figure, Measured, Shape, forecast
 from stages import registry
 from stages.engine import files
@@ -119,7 +120,7 @@ def test_the_bounds_of_a_chain_are_those_of_a_corpus_like_one_sample() -> None:
 
 
 def test_every_stage_is_in_the_model() -> None:
-    assert set(model.KINDS) == set(registry.STAGES)
+    assert set(KINDS) == set(registry.STAGES)
 
 
 def test_a_linear_step_grows_with_its_input() -> None:

@@ -20,7 +20,7 @@ from stages.perplexity.cutoffs import (
     published_cutoffs,
     recalibrated,
 )
-from stages.perplexity.score import ModelFileError, PerplexityRule, PerplexityScorer
+from stages.perplexity.score import ModelFileError, PerplexityScorer
 from stages.perplexity.settings import ModelFiles, PerplexitySettings
 from stages.perplexity.stage import _FAILED, _scores
 
@@ -199,17 +199,17 @@ def test_missing_and_damaged_models_are_named(tmp_path: Path) -> None:
         damaged.load_all()
 
 
-def test_rules_write_perplexity_then_bucket(tmp_path: Path) -> None:
-    write_models(tmp_path, "xx")
-    rule = PerplexityRule(PerplexitySettings(models=str(tmp_path)))
-    cut = BucketRule({"xx": (3.0, 4.0)})
-    assert isinstance(rule, Rule) and isinstance(cut, Rule)
-    assert [cut(*rule(text, "xx"), "xx") for text in ("a b", "a", "b")] == [
+def test_the_bucket_follows_from_perplexity_and_language(
+    scorer: Callable[..., PerplexityScorer],
+) -> None:
+    some, cut = scorer(), BucketRule({"xx": (3.0, 4.0)})
+    assert isinstance(cut, Rule)
+    assert [cut(some.score(text, "xx"), "xx") for text in ("a b", "a", "b")] == [
         ("head",),
         ("middle",),
         ("tail",),
     ]
-    assert rule("a b", "sl") == (None,)
+    assert some.score("a b", "sl") is None
     assert cut(2.6, "sl") == (None,) and cut(None, "xx") == (None,) and cut(1.0, None) == (None,)
 
 
