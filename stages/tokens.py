@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.document_names import names_of
@@ -27,6 +26,7 @@ from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Port, Record, ShuffleStage
+from stages.engine.stretches import read, stretch
 from stages.engine.units import WorkUnit
 from stages.held_out import CLUSTER, HeldOutRule
 from stages.outcomes import Bad, Reject
@@ -55,6 +55,7 @@ _INDEX = pa.schema(
         pa.field("held_out", pa.uint64(), nullable=False),
     ]
 )
+_PACKING = pa.ipc.IpcWriteOptions(compression="zstd")
 # Rows of the index that are Python objects at a time while a shard is written.
 _ROWS = 4096
 _COLUMNS = ("id", "text", "origin", "url", CLUSTER)
@@ -179,6 +180,9 @@ class Tokens(ShuffleStage[TokensSettings]):
             }
         return [replace(u, extra=extras[facts[u.pieces[0].path].source]) for u in units]
 
+    def keys_each(self, units: Sequence[WorkUnit]) -> int:
+        return max(u.extra.get("train", 0) + u.extra.get("valid", 0) for u in units)
+
     # -- encoding ---------------------------------------------------------------------------------
 
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
@@ -260,45 +264,41 @@ class Tokens(ShuffleStage[TokensSettings]):
     def _write_buckets(
         self, unit: WorkUnit, buckets: dict[tuple[Split, int], _Bucket]
     ) -> list[Any]:
-        """One payload and one index file a unit; a pair (shard, stretch of both) per bucket."""
+        """One file a unit, for each bucket its tokens and its index; a pair (shard, both stretches)
+        per bucket."""
         emitted: list[Any] = []
-        payload = self.scratch(f"tokens-{unit.name}.bin")
-        index = self.scratch(f"index-{unit.name}.parquet")
-        first_token = group = 0
-        with files.atomic_writer(payload) as tokens_out, files.atomic_writer(index) as index_out:
-            writer = pq.ParquetWriter(pa.PythonFile(index_out, mode="w"), _INDEX)
+        path = self.scratch(f"tokens-{unit.name}.bin")
+        with files.plain_writer(path) as out:
+            at = 0
             for (split, shard), bucket in sorted(buckets.items()):
                 order = bucket.in_order()
                 columns = zip(*(bucket.rows[i] for i in order), strict=True)
-                writer.write_table(
-                    pa.Table.from_arrays(
-                        [pa.array(c, f.type) for c, f in zip(columns, _INDEX, strict=True)],
-                        schema=_INDEX,
-                    ),
-                    row_group_size=len(order),
+                index = pa.Table.from_arrays(
+                    [pa.array(c, f.type) for c, f in zip(columns, _INDEX, strict=True)],
+                    schema=_INDEX,
                 )
                 ids = np.concatenate([bucket.ids[i] for i in order]).astype(_ID_BYTES)
-                tokens_out.write(ids.data)
+                told: list[Any] = [unit.index]
+                for data in (ids.data.cast("B"), _packed(index)):
+                    out.write(data)
+                    told.append(stretch(path, at, len(data)))
+                    at += len(data)
                 key = f"{unit.extra['source']}.{split}.{shard:05d}-of-{unit.extra[split]:05d}"
-                emitted.append((key, [unit.index, payload, first_token, len(ids), index, group]))
-                first_token += len(ids)
-                group += 1
-            writer.close()
+                emitted.append((key, told))
         return emitted
 
     # -- merging ----------------------------------------------------------------------------------
 
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
         source, split, number = key.rsplit(".", 2)
-        tables, ids = [], []
-        for _, payload, start, count, index, group in sorted(values):
-            with files.open_read(index) as f:
-                tables.append(pq.ParquetFile(f).read_row_group(group))
-            with files.open_read(payload) as f:
-                f.seek(2 * start)
-                ids.append(np.frombuffer(f.read(2 * count), dtype=_ID_BYTES))
-        table, stream = pa.concat_tables(tables), np.concatenate(ids)
-        del ids
+        # By number of the unit: as texts, in which values come sorted, 10 is before 9.
+        ordered = sorted(values, key=lambda value: value[0])
+        parts = list(read([ref for _, *refs in ordered for ref in refs]))
+        stream = np.concatenate([np.frombuffer(ids, dtype=_ID_BYTES) for ids in parts[::2]])
+        # Copied, since Arrow wants its buffers aligned.
+        indices = [pa.ipc.open_stream(bytes(index)).read_all() for index in parts[1::2]]
+        table = pa.concat_tables(indices)
+        del parts, indices
         lengths = table.column("tokens").to_numpy()
         starts = np.concatenate([[0], np.cumsum(lengths)])
         if starts[-1] != len(stream):
@@ -398,6 +398,13 @@ class Tokens(ShuffleStage[TokensSettings]):
             f"held out by cluster: {clustered:,} documents by the column {CLUSTER!r},"
             f" {documents - clustered:,} by their normalised text"
         )
+
+
+def _packed(index: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, index.schema, options=_PACKING) as writer:
+        writer.write_table(index)
+    return sink.getvalue()
 
 
 def shard_of(key: int, shards: int) -> int:

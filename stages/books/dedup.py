@@ -30,7 +30,7 @@ from pydantic import Field
 from stages.dedup import groups, sketch
 from stages.dedup.documents import seconds
 from stages.dedup.minhash import Bands, first_shared, pairs_of
-from stages.dedup.runs import Run, first_of_group, partitions_for, read_run
+from stages.dedup.runs import Run, emit_run, first_of_group, partitions_for, read_runs
 from stages.dedup.set_overlap import Measure, SetOverlap, set_overlap
 from stages.dedup.shingle_files import Entry, ShingleReader, ShingleWriter
 from stages.dedup.shingles import mix, shingles, word_hashes
@@ -187,9 +187,8 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
                 stream.write(row_keys.astype("<u8", copy=False).data)
         path = self.scratch(f"keys-{unit.name}.bin")
         record.emitted = [
-            (f"{p:05d}", [unit.index, unit.of, path, len(run.hashes), start, end])
-            for p, (start, end) in enumerate(run.write(path, unit.extra["partitions"]))
-            if end > start
+            (key, [unit.of, *reference])
+            for key, reference in emit_run(run, path, unit.index, 0, unit.extra["partitions"])
         ]
         return record
 
@@ -220,7 +219,7 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
         if pairs:
             path = self.scratch(f"pairs-{key}.json")
             files.write_bytes(path, orjson.dumps([p.to_json() for p in pairs]))
-            record.emitted = [(unit, path) for unit in range(values[0][1])]
+            record.emitted = [(unit, path) for unit in range(values[0][0])]
         record.counts.other.update(pairs=len(pairs))
         return record
 
@@ -293,11 +292,8 @@ class _Candidates:
         self._stage, self._settings = stage, stage.settings
         self._reader = ShingleReader(stage.scratch())
         self._bands: dict[int, U64] = {}
-        loaded = [read_run(path, total, start, end) for _, _, path, total, start, end in references]
-        lengths = [len(h) for h, _ in loaded]
-        self._hashes = np.concatenate([h for h, _ in loaded])
-        self._values = np.concatenate([v for _, v in loaded])
-        self._units = np.repeat(np.array([r[0] for r in references], dtype=np.int64), lengths)
+        self._hashes, self._values, lengths = read_runs([r[-1] for r in references])
+        self._units = np.repeat(np.array([r[1] for r in references], dtype=np.int64), lengths)
         order = np.lexsort((self._values, self._units, self._hashes))
         self._hashes, self._values = self._hashes[order], self._values[order]
         self._units = self._units[order]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.decontaminate.matching import Matches
-from stages.dedup.runs import Run, emit_run, read_run
+from stages.dedup.runs import Run, emit_run, read_runs
 from stages.documents import TableFile
 from stages.engine import files
 from stages.engine.units import WorkUnit
@@ -49,8 +49,8 @@ def emit_frequencies(found: Iterable[Matches], scratch: str, unit: WorkUnit) -> 
 def common_grams(references: Sequence[Any], most: int, path: str) -> None:
     """Writes the numbers of the n-grams that more than `most` documents have."""
     total = np.zeros(0, np.int64)
-    for _, run, entries, start, end in references:
-        grams, counts = read_run(run, entries, start, end)
+    for reference in references:
+        grams, counts, _ = read_runs([reference[-1]])
         numbers = grams.astype(np.int64)
         if len(numbers) and numbers[-1] >= len(total):
             total = np.append(total, np.zeros(int(numbers[-1]) + 1 - len(total), np.int64))

@@ -30,7 +30,7 @@ from stages.dedup.fuzzy_files import UnitReader, UnitWriter, place
 from stages.dedup.fuzzy_pairs import BAND_BITS, Matching, bytes_per_key, edges_of
 from stages.dedup.fuzzy_shingles import Shingler
 from stages.dedup.fuzzy_signature import Permutations, band_keys, best_bands
-from stages.dedup.runs import Run
+from stages.dedup.runs import Run, emit_run
 from stages.dedup.set_overlap import set_overlap
 from stages.documents import (
     PartWriter,
@@ -221,9 +221,8 @@ class FuzzyDedup(ShuffleStage[FuzzyDedupSettings]):
         path = self.scratch(f"keys-{unit.name}.bin")
         facts = [unit.extra["inputs"], unit.extra["units"]]
         record.emitted = [
-            (f"{p:05d}", [*facts, unit.index, path, len(run.hashes), start, end])
-            for p, (start, end) in enumerate(run.write(path, unit.extra["partitions"]))
-            if end > start
+            (key, [*facts, *reference])
+            for key, reference in emit_run(run, path, unit.index, 0, unit.extra["partitions"])
         ]
         return record
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from stages.dedup.fuzzy_files import UnitReader
 from stages.dedup.fuzzy_signature import agreement, standard_error
-from stages.dedup.runs import first_of_group, read_run
+from stages.dedup.runs import first_of_group, read_runs
 from stages.dedup.set_overlap import set_overlap
 
 I64 = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ def bytes_per_key(verify: Verify, positions: int) -> int:
 
 def edges_of(references: Sequence[Any], how: Matching, reader: UnitReader) -> tuple[I64, int]:
     """Pairs of places, shape (pairs, 2), lower place first, ascending; and how many members of
-    crowded buckets were left without a pair there. `references`: (unit, path, entries, start, end).
+    crowded buckets were left without a pair there. `references`: as `runs.emit_run` gives them.
     """
     places, bands, starts, ends = _buckets(references, how)
     if not len(starts):
@@ -84,11 +84,7 @@ def edges_of(references: Sequence[Any], how: Matching, reader: UnitReader) -> tu
 def _buckets(references: Sequence[Any], how: Matching) -> tuple[I64, I64, I64, I64]:
     """Places and bands of all entries, sorted by key and place, and where the buckets that hold a
     pair begin and end."""
-    loaded = [read_run(path, total, start, end) for _, path, total, start, end in references]
-    lengths = [len(h) for h, _ in loaded]
-    hashes = np.concatenate([h for h, _ in loaded])
-    values = np.concatenate([v for _, v in loaded])
-    del loaded
+    hashes, values, lengths = read_runs([r[-1] for r in references])
     units = np.repeat(np.array([r[0] for r in references], dtype=np.int64), lengths)
     places = units << 32 | values >> BAND_BITS
     del units

@@ -146,6 +146,9 @@ class Overlap(ShuffleStage[OverlapSettings]):
         parts = [part_facts(path) for _, paths in self.documents(port) for path in paths]
         return document_units(parts, split_bytes=self.layout.split_bytes)
 
+    def keys_each(self, units: Sequence[WorkUnit]) -> int:
+        return len(self._kinds()) * super().keys_each(units)
+
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
         record = Record(unit.name)
         keys = self._keys(unit)

@@ -1,9 +1,9 @@
 """Hash runs: how documents of different files meet without their text leaving its file.
 
 Every unit writes one *run file*: its distinct 64-bit hashes, sorted, each with one 64-bit value,
-cut into partitions by the hash's leading bits. What goes through the shuffle is a reference
-(path, first entry, number of entries). A reducer reads the stretches of its partition from all run
-files, decides, and writes one bit per entry; each unit collects the bits of its own entries.
+cut into partitions by the hash's leading bits. What goes through the shuffle is a reference: where
+the unit's part of a partition lies. A reducer reads those of its partition from all run files,
+decides, and writes one bit per entry; each unit collects the bits of its own entries.
 
 Memory of a reducer: 64 bytes per entry of its partition. The number of partitions is chosen from
 the number of hashes, so it is bounded at any size of the corpus.
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.engine import files
+from stages.engine import files, stretches
+from stages.engine.stretches import Ref, stretch
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -45,52 +46,68 @@ class Run:
     values: I64
 
     def write(self, path: str, partitions: int) -> list[tuple[int, int]]:
-        """Writes `hashes` then `values`, raw little-endian; returns each partition's bounds."""
-        with files.atomic_writer(path) as out:
-            out.write(self.hashes.astype("<u8", copy=False).data)
-            out.write(self.values.astype("<i8", copy=False).data)
+        """Writes each partition's hashes, then its values, raw little-endian; returns the bounds
+        of the partitions."""
+        hashes = self.hashes.astype("<u8", copy=False)
+        values = self.values.astype("<i8", copy=False)
         cuts = np.searchsorted(self.hashes, partition_edges(partitions), side="left").tolist()
-        edges = [0, *cuts, len(self.hashes)]
-        return list(pairwise(edges))
+        bounds = list(pairwise([0, *cuts, len(hashes)]))
+        with files.plain_writer(path) as out:
+            for start, end in bounds:
+                if end > start:
+                    out.write(hashes[start:end].data)
+                    out.write(values[start:end].data)
+        return bounds
+
+    def references(self, path: str, partitions: int) -> list[tuple[int, list[Any]]]:
+        """Writes the run; of each partition that is not empty, its number and [first entry,
+        entries, stretch]."""
+        bounds = enumerate(self.write(path, partitions))
+        size = 2 * self.hashes.itemsize
+        return [
+            (p, [start, end - start, stretch(path, size * start, size * (end - start))])
+            for p, (start, end) in bounds
+            if end > start
+        ]
 
 
-def _read(path: str, dtype: str, start: int, count: int) -> Any:
-    with files.open_read(path) as f:
-        f.seek(start)
-        data = f.read(count * 8)
-    if len(data) != count * 8:
-        raise OSError(f"{path}: {len(data)} bytes where {count * 8} were expected")
-    return np.frombuffer(data, dtype=dtype)
+def read_runs(refs: Sequence[Ref]) -> tuple[U64, I64, I64]:
+    """The entries of stretches of run files, one after another: hashes, values, and the number of
+    entries of each stretch."""
+    data = [np.frombuffer(part, dtype="<u8") for part in stretches.read(refs)]
+    lengths = np.array([len(part) // 2 for part in data], dtype=np.int64)
+    hashes = np.empty(int(lengths.sum()), dtype=np.uint64)
+    values = np.empty(len(hashes), dtype=np.int64)
+    at = 0
+    for part, n in zip(data, lengths.tolist(), strict=True):
+        hashes[at : at + n] = part[:n]
+        values[at : at + n] = part[n:].view("<i8")
+        at += n
+    return hashes, values, lengths
 
 
-def read_run(path: str, entries: int, start: int, end: int) -> tuple[U64, I64]:
-    """Entries `start..end` of a run file with `entries` entries."""
-    n = end - start
-    hashes = _read(path, "<u8", 8 * start, n)
-    return hashes, _read(path, "<i8", 8 * (entries + start), n)
+def partition_key(group: int, partition: int, partitions: int) -> str:
+    """The key of a partition in a shuffle."""
+    return f"{group:05d}.{partition:05d}-of-{partitions:05d}"
 
 
 def emit_run(run: Run, path: str, unit: int, group: int, partitions: int) -> list[Any]:
-    """Writes a run; the pairs to emit: (group and partition, [unit, path, entries, start, end])."""
+    """Writes a run; the pairs to emit: (group and partition, [unit, first entry, entries,
+    stretch])."""
     return [
-        (f"{group:05d}.{p:05d}", [unit, path, len(run.hashes), start, end])
-        for p, (start, end) in enumerate(run.write(path, partitions))
-        if end > start
+        (partition_key(group, p, partitions), [unit, *reference])
+        for p, reference in run.references(path, partitions)
     ]
 
 
 def decide_partition(references: Sequence[Any], decide: Decide, output: str) -> tuple[Any, int]:
     """Decides one partition and writes its bits to `output`, one stretch of bytes per unit.
 
-    Returns the pairs to emit, (unit, [start in the run, entries, path, byte offset]), and the
-    number of entries that do not keep.
+    Returns the pairs to emit, (unit, [first entry, entries, stretch]), and the number of entries
+    that do not keep.
     """
-    loaded = [read_run(path, total, start, end) for _, path, total, start, end in references]
-    lengths = [len(h) for h, _ in loaded]
-    hashes = np.concatenate([h for h, _ in loaded])
-    values = np.concatenate([v for _, v in loaded])
+    hashes, values, lengths = read_runs([r[-1] for r in references])
     units = np.repeat(np.array([r[0] for r in references], dtype=np.int64), lengths)
-    del loaded
     order = np.lexsort((units, hashes))
     # One after another, so that of each array there is one copy at a time.
     hashes = hashes[order]
@@ -100,11 +117,11 @@ def decide_partition(references: Sequence[Any], decide: Decide, output: str) -> 
     keep[order] = decide(hashes, units, values)
     emitted: list[Any] = []
     offset = position = 0
-    with files.atomic_writer(output) as out:
-        for (unit, _, _, start, _), n in zip(references, lengths, strict=True):
+    with files.plain_writer(output) as out:
+        for (unit, start, *_), n in zip(references, lengths.tolist(), strict=True):
             bits = np.packbits(keep[position : position + n])
             out.write(bits.data)
-            emitted.append((unit, [start, n, output, offset]))
+            emitted.append((unit, [start, n, stretch(output, offset, len(bits))]))
             offset += len(bits)
             position += n
     return emitted, int((~keep).sum())
@@ -114,11 +131,9 @@ def collect_bits(values: Sequence[Any], entries: int) -> Bools:
     """A unit's decisions, one per entry of its run, from all partitions."""
     keep = np.zeros(entries, dtype=np.bool_)
     seen = 0
-    for start, n, path, offset in values:
-        with files.open_read(path) as f:
-            f.seek(offset)
-            packed = np.frombuffer(f.read((n + 7) // 8), dtype=np.uint8)
-        keep[start : start + n] = np.unpackbits(packed, count=n).astype(np.bool_)
+    for (start, n, _), packed in zip(values, stretches.read([v[2] for v in values]), strict=True):
+        bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=n)
+        keep[start : start + n] = bits.astype(np.bool_)
         seen += n
     if seen != entries:
         raise RuntimeError(f"{entries} hashes were sent to the shuffle, {seen} came back")

@@ -195,6 +195,20 @@ def open_read(path: str) -> IO[bytes]:
     return io.BufferedReader(fs.open(inner, "rb"), BLOCK)
 
 
+def read_range(path: str, start: int, count: int) -> bytes:
+    """Bytes `start` to `start + count` of a file, in one request; fewer where it ends before."""
+    fs, inner = filesystem(path)
+    if is_remote(path):
+        return bytes(fs.cat_file(inner, start, start + count))
+    with open(inner, "rb", buffering=0) as f:
+        f.seek(start)
+        # The system gives 2 GiB at most at a time.
+        data = f.read(count)
+        while data and len(data) < count and (more := f.read(count - len(data))):
+            data += more
+        return data
+
+
 BLOCK = 1 << 20
 
 
@@ -275,6 +289,13 @@ def atomic_writer(path: str) -> Iterator[HashingWriter]:
     """
     with AtomicFile(path, durable=False) as handle:
         yield HashingWriter(handle)
+
+
+@contextmanager
+def plain_writer(path: str) -> Iterator[IO[bytes]]:
+    """As `atomic_writer`, without a digest: for what a step leaves for itself."""
+    with AtomicFile(path, durable=False) as handle:
+        yield handle
 
 
 def write_bytes(path: str, data: bytes) -> str:

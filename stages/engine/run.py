@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,8 @@ from stages.engine.units import WorkUnit
 
 UNITS = ".units"
 SHUFFLE = ".shuffle"
-_PHASES = ("emit-", "reduce-")
+_PHASES = ("emit-", "gather-", "reduce-", "scatter-")
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _work(
     if not _finished(stage, units):
         raise StageError(f"{step.name}: some units left no record; run the same command again")
     records = [] if _ends_with_reduce(stage) else _records(step, UNITS, units)
-    phases = _shuffle_records(step) if isinstance(stage, ShuffleStage) else []
+    phases, shuffled = _shuffle_records(step) if isinstance(stage, ShuffleStage) else ([], {})
     written = phases if _ends_with_reduce(stage) else records
     counts = Counts()
     for record in written:
@@ -118,7 +119,7 @@ def _work(
         extra=extra,
         run={
             **_run_figures(records, phases, time.perf_counter() - started, executor),
-            **(_shuffle_figures(step, phases) if isinstance(stage, ShuffleStage) else {}),
+            **shuffled,
         },
         fingerprint=_fingerprint(stage, inputs),
         code=manifest.code_version(),
@@ -331,31 +332,56 @@ def _ends_with_reduce(stage: Stage[Any]) -> bool:
 
 
 def _finished(stage: Stage[Any], units: Sequence[WorkUnit]) -> bool:
-    if _ends_with_reduce(stage):
+    if isinstance(stage, ShuffleStage) and not stage.final:
         have = _record_names(files.join(stage.step.output, SHUFFLE))
         emitted = {f"emit-{u.name}" for u in units}
         if not emitted <= have:
             return False
-        keys = {
-            f"reduce-{key}"
-            for r in _records(stage.step, SHUFFLE, units, "emit-")
-            for key, _ in r.emitted
-        }
-        return keys <= have
+        names: set[str] = emitted
+        phases = (["gather"] if stage.relay(units) else []) + ["reduce"]
+        for phase in phases:
+            names = {f"{phase}-{key}" for key in _keys(stage.step, names)}
+            if not names <= have:
+                return False
+        return True
     have = _record_names(files.join(stage.step.output, UNITS))
     return {u.name for u in units} <= have
 
 
 def _records(step: Step, folder: str, units: Sequence[WorkUnit], prefix: str = "") -> list[Record]:
-    paths = [files.join(step.output, folder, f"{prefix}{u.name}.json") for u in units]
-    return [Record.from_json(value) for value in files.each(files.read_json, paths)]
+    return list(_each_record(step, folder, [f"{prefix}{u.name}" for u in units]))
 
 
-def _shuffle_records(step: Step) -> list[Record]:
+def _each_record(step: Step, folder: str, names: Sequence[str]) -> Iterator[Record]:
+    """Some at a time, for what a record has emitted can be long."""
+    for i in range(0, len(names), _AT_ONCE):
+        paths = [files.join(step.output, folder, f"{n}.json") for n in names[i : i + _AT_ONCE]]
+        for value in files.each(files.read_json, paths):
+            yield Record.from_json(value)
+
+
+def _keys(step: Step, names: Collection[str]) -> set[str]:
+    """The keys for which pieces of work of a phase emitted values."""
+    return {key for r in _each_record(step, SHUFFLE, sorted(names)) for key, _ in r.emitted}
+
+
+def _shuffle_records(step: Step) -> tuple[list[Record], dict[str, int]]:
+    """The records of a shuffle's phases without what they emitted; and figures of the shuffle:
+    bytes of the files through which units met, and the number and bytes of the pairs that went
+    through a GroupByKey."""
     folder = files.join(step.output, SHUFFLE)
     names = [name for name in sorted(_record_names(folder)) if name.startswith(_PHASES)]
-    paths = [files.join(folder, f"{name}.json") for name in names]
-    return [Record.from_json(value) for value in files.each(files.read_json, paths)]
+    records: list[Record] = []
+    pairs = size = 0
+    for record in _each_record(step, SHUFFLE, names):
+        pairs += len(record.emitted)
+        size += sum(len(orjson.dumps(pair)) for pair in record.emitted)
+        record.emitted = []
+        records.append(record)
+    fs, inner = files.filesystem(folder)
+    found = fs.find(inner, detail=True) if files.is_dir(folder) else {}
+    met = sum(int(f["size"]) for name, f in found.items() if not name.endswith(".json"))
+    return records, {"shuffle_bytes": met, "references": pairs, "grouped_bytes": size}
 
 
 def _check_counts(stage: Stage[Any], counts: Counts) -> None:
@@ -419,16 +445,4 @@ def _run_figures(
         "workers": executor.engine.workers if executor else 1,
         "runner": executor.engine.runner if executor else "inline",
         **manifest.machine(),
-    }
-
-
-def _shuffle_figures(step: Step, phases: Sequence[Record]) -> dict[str, int]:
-    """Bytes of the files through which units met, and of the pairs that went through GroupByKey."""
-    folder = files.join(step.output, SHUFFLE)
-    fs, inner = files.filesystem(folder)
-    found = fs.find(inner, detail=True) if files.is_dir(folder) else {}
-    met = sum(int(f["size"]) for name, f in found.items() if not name.endswith(".json"))
-    return {
-        "shuffle_bytes": met,
-        "grouped_bytes": sum(len(orjson.dumps(pair)) for r in phases for pair in r.emitted),
     }

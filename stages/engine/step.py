@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.documents import Counts, part_facts, read_batches
 from stages.engine import files, manifest
 from stages.engine.progress import Reporter
+from stages.engine.relay import Relay, planned
 from stages.engine.units import WorkUnit, document_units
 
 MAX_BAD = 0.5
@@ -228,6 +229,11 @@ class ShuffleStage(Stage[S]):
     Keys and values are small (paths, counts, digests; never text). `emit` yields (key, value);
     `reduce` gets all values of a key, sorted, and yields (unit index, value); `process_with` gets
     all values for its unit, sorted. With `final = False` the work ends with the reduce.
+
+    Bytes that a value is about lie in files of the step's scratch folder and are named as
+    `stages.engine.stretches` says, since they may be moved on their way. Without the names of
+    files, the values of a key differ. Of many keys (partitions), each ends in `NUMBER-of-TOTAL`,
+    and bytes for neighbours are neighbours in the files.
     """
 
     final: ClassVar[bool] = True
@@ -239,6 +245,14 @@ class ShuffleStage(Stage[S]):
     @abstractmethod
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
         """Fills `Record.emitted` with (unit index, value) pairs."""
+
+    def keys_each(self, units: Sequence[WorkUnit]) -> int:
+        """For how many keys a unit has values, at most, about; decides how they travel."""
+        return max((int(u.extra.get("partitions", 1)) for u in units), default=1)
+
+    def relay(self, units: Sequence[WorkUnit]) -> Relay | None:
+        """How the values of all these units travel, if not straight to their keys."""
+        return planned(len(units), self.keys_each(units))
 
     def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
         return self.process_with(unit, (), reporter)

@@ -2,6 +2,9 @@
 
 An element is a work unit or a small (key, value) pair; no text ever crosses a GroupByKey. Each
 DoFn call writes its own files and then its record, so a repeated or resumed call is harmless.
+
+Where many units have something for many keys, pairs go by a relay (`stages.engine.relay`): what
+crosses then are references to sheets of pairs.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ from apache_beam.metrics import Metrics
 
 from stages import registry
 from stages.documents import Counts
-from stages.engine import files, models
+from stages.engine import files, models, relay
 from stages.engine.progress import Reporter
+from stages.engine.relay import Relay
 from stages.engine.step import DUE, Record, ShuffleStage, Stage, Step, measured
+from stages.engine.stretches import nameless
 from stages.engine.units import WorkUnit, dealt
 from stages.purge_list import PurgeList
 from stages.purged import strip
@@ -44,11 +49,12 @@ class _Work(beam.DoFn):
 
     phase = ""
 
-    def __init__(self, step: dict[str, Any]) -> None:
-        self._step_json = step
+    def __init__(self, step: dict[str, Any], by: dict[str, int] | None = None) -> None:
+        self._step_json, self._relay_json = step, by
 
     def setup(self) -> None:
         self.step = Step(**self._step_json)
+        self.relay = Relay(**self._relay_json) if self._relay_json else None
         key = ("stage", files.digest_of(self._step_json))
         self.stage: Stage[Any] = models.load_once(key, lambda: registry.create(self.step))
         self.reporter = Reporter(self.step.progress)
@@ -85,6 +91,10 @@ class _Work(beam.DoFn):
         )
         return record
 
+    def values(self, shuffled: Sequence[Any]) -> list[Any]:
+        """What was sent to a key or unit: as it came, or in the sheets that came."""
+        return _in_order(relay.values_of(shuffled) if self.relay else shuffled)
+
     def _check(self, record: Record, label: str) -> None:
         if self.phase == "process" and self.stage.produces == "documents":
             problem = record.counts.imbalance()
@@ -111,20 +121,21 @@ class _Process(_Work):
 
     def process(self, element: tuple[int, Iterable[str]]) -> Iterator[str]:
         unit: WorkUnit | None = None
-        values: list[Any] = []
+        shuffled: list[Any] = []
         for text in element[1]:
             kind, value = orjson.loads(text)
             if kind == "unit":
                 unit = WorkUnit.from_json(value)
             else:
-                values.append(value)
+                shuffled.append(value)
         if unit is None:
             raise RuntimeError(f"{self.step.name}: values for unit {element[0]}, which is not due")
         mine = unit
 
         def work() -> Record:
             if isinstance(self.stage, ShuffleStage):
-                record = self.stage.process_with(mine, _in_order(values), self.reporter)
+                values = self.values(shuffled)
+                record = self.stage.process_with(mine, values, self.reporter)
             else:
                 record = self.stage.process(mine, self.reporter)
             return self._without_purged(record)
@@ -150,40 +161,72 @@ class _Emit(_Work):
     def process(self, element: tuple[int, Iterable[str]]) -> Iterator[tuple[str, str]]:
         for text in element[1]:
             unit = WorkUnit.from_json(orjson.loads(text)[1])
-            stage = self.stage
-            assert isinstance(stage, ShuffleStage)
             record = self.once(
-                SHUFFLE,
-                f"emit-{unit.name}",
-                unit.key,
-                lambda u=unit, s=stage: s.emit(u, self.reporter),
+                SHUFFLE, f"emit-{unit.name}", unit.key, lambda u=unit: self._emitted(u)
             )
-            for key, value in record.emitted:
-                yield key, orjson.dumps(value).decode()
+            yield from _sent(record)
+
+    def _emitted(self, unit: WorkUnit) -> Record:
+        stage = self.stage
+        assert isinstance(stage, ShuffleStage)
+        record = stage.emit(unit, self.reporter)
+        if self.relay:
+            sheet = stage.scratch(f"sheet-emit-{unit.name}.jsonl")
+            record.emitted = relay.hand_over(self.relay, unit.index, record.emitted, sheet)
+        return record
+
+
+class _Gather(_Work):
+    """(group and range, [references to sheets]) -> (target, reference to a sheet) pairs."""
+
+    def __init__(self, step: dict[str, Any], by: dict[str, int], phase: str) -> None:
+        super().__init__(step, by)
+        self.phase = phase
+
+    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
+        key, texts = element
+        record = self.once(SHUFFLE, f"{self.phase}-{key}", key, lambda: self._gathered(key, texts))
+        yield from _sent(record)
+
+    def _gathered(self, key: str, texts: Iterable[str]) -> Record:
+        stage = self.stage
+        assert isinstance(stage, ShuffleStage)
+        paths = (stage.scratch(f"{kind}-{self.phase}-{key}") for kind in ("sheet", "data"))
+        return Record(key, emitted=relay.gather([orjson.loads(t) for t in texts], *paths))
 
 
 class _Reduce(_Work):
-    """(key, [values]) -> (unit index, value) pairs."""
+    """(key, [values]) -> (unit index, value) pairs; with a relay, pairs for gathers."""
 
     phase = "reduce"
 
-    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[int, str]]:
+    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
         key, texts = element
+        record = self.once(SHUFFLE, f"reduce-{key}", key, lambda: self._reduced(key, texts))
+        yield from _sent(record)
+
+    def _reduced(self, key: str, texts: Iterable[str]) -> Record:
         stage = self.stage
         assert isinstance(stage, ShuffleStage)
-        record = self.once(
-            SHUFFLE,
-            f"reduce-{key}",
-            key,
-            lambda: stage.reduce(key, _in_order([orjson.loads(t) for t in texts]), self.reporter),
-        )
-        for index, value in record.emitted:
-            yield index, orjson.dumps(["value", value]).decode()
+        values = self.values([orjson.loads(t) for t in texts])
+        record = stage.reduce(key, values, self.reporter)
+        if self.relay and stage.final:
+            sheet = stage.scratch(f"sheet-reduce-{key}.jsonl")
+            record.emitted = relay.hand_over(self.relay, key, record.emitted, sheet)
+        return record
+
+
+def _sent(record: Record) -> Iterator[tuple[Any, str]]:
+    for target, value in record.emitted:
+        # What goes back to units lies there among the units themselves.
+        told = ["value", value] if isinstance(target, int) else value
+        yield target, orjson.dumps(told).decode()
 
 
 def _in_order(values: Sequence[Any]) -> list[Any]:
-    """Sorted, because the order in which a runner hands over the values of a key varies."""
-    return sorted(values, key=orjson.dumps)
+    """Sorted, because the order in which a runner hands over the values of a key varies; by what
+    they say, for where their bytes lie varies too."""
+    return sorted(values, key=lambda value: orjson.dumps(nameless(value)))
 
 
 def _write_due(step: Step, units: Sequence[WorkUnit]) -> str:
@@ -217,17 +260,31 @@ def build(pipeline: beam.Pipeline, step: Step, units: Sequence[WorkUnit]) -> Non
     if not issubclass(stage, ShuffleStage):
         _ = due | "Deal" >> beam.GroupByKey() | step.name >> beam.ParDo(_Process(spec))
         return
-    decided = (
+    way = registry.create(step).relay(units)  # type: ignore[attr-defined]
+    by = way.to_json() if way else None
+    pairs = (
         due
         | "Deal" >> beam.GroupByKey()
-        | f"{step.name}.emit" >> beam.ParDo(_Emit(spec)).with_output_types(tuple[str, str])
-        | "Meet" >> beam.GroupByKey()
-        | f"{step.name}.reduce" >> beam.ParDo(_Reduce(spec)).with_output_types(tuple[int, str])
+        | f"{step.name}.emit" >> beam.ParDo(_Emit(spec, by)).with_output_types(tuple[str, str])
     )
+    if by:
+        pairs = _gathered(pairs, step, by, "gather", str)
+    reduced = pairs | "Meet" >> beam.GroupByKey()
+    if by and stage.final:
+        reduce = beam.ParDo(_Reduce(spec, by)).with_output_types(tuple[str, str])
+        decided = _gathered(reduced | f"{step.name}.reduce" >> reduce, step, by, "scatter", int)
+    else:
+        reduce = beam.ParDo(_Reduce(spec, by)).with_output_types(tuple[int, str])
+        decided = reduced | f"{step.name}.reduce" >> reduce
     if stage.final:
         _ = (
             (due, decided)
             | beam.Flatten()
             | "Return" >> beam.GroupByKey()
-            | step.name >> beam.ParDo(_Process(spec))
+            | step.name >> beam.ParDo(_Process(spec, by))
         )
+
+
+def _gathered(pairs: Any, step: Step, by: dict[str, int], phase: str, target: type) -> Any:
+    work = beam.ParDo(_Gather(step.to_json(), by, phase)).with_output_types(tuple[target, str])  # type: ignore[valid-type]
+    return pairs | phase.capitalize() >> beam.GroupByKey() | f"{step.name}.{phase}" >> work

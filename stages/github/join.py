@@ -7,7 +7,7 @@ place that speaks for it, and writes the answers, one stretch per unit. No text 
 places of one content are merged where they are written, so that the empty file, which millions of
 repositories have, is one place per `CHUNK_ROWS` rows.
 
-Run files hold Arrow IPC streams; a reference is `[path, [[offset, bytes], ...]]`.
+Run files hold Arrow IPC streams; a reference is a list of stretches (`stages.engine.stretches`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.engine import files
+from stages.engine.stretches import Ref, read, stretch
 
 ID_BYTES = 20
 CHUNK_ROWS = 200_000
@@ -55,8 +56,6 @@ ANSWERS = pa.schema(
     ]
 )
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
-
-Stretches = list[list[int]]
 
 
 def partitions_for(places: int, memory_bytes: int) -> int:
@@ -129,8 +128,9 @@ class RunWriter:
     def __init__(self, path: str, partitions: int) -> None:
         self.path, self.partitions = path, partitions
         self._stack = ExitStack()
-        self._out = self._stack.enter_context(files.atomic_writer(path))
-        self.stretches: dict[int, Stretches] = {}
+        self._out = self._stack.enter_context(files.plain_writer(path))
+        self._size = 0
+        self.stretches: dict[int, list[Ref]] = {}
 
     def __enter__(self) -> RunWriter:
         return self
@@ -158,25 +158,19 @@ class RunWriter:
             self.add(number, table.slice(start, end - start))
 
     def add(self, key: int, table: pa.Table) -> None:
-        start = self._out.tell()
-        with pa.ipc.new_stream(
-            pa.PythonFile(self._out, mode="w"), table.schema, options=_OPTIONS
-        ) as w:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as w:
             w.write_table(table)
-        self.stretches.setdefault(key, []).append([start, self._out.tell() - start])
+        data = sink.getvalue()
+        self._out.write(data)
+        self.stretches.setdefault(key, []).append(stretch(self.path, self._size, data.size))
+        self._size += data.size
 
 
-def read_run(path: str, stretches: Stretches) -> list[pa.Table]:
-    tables = []
-    with files.open_read(path) as handle:
-        for offset, size in stretches:
-            handle.seek(offset)
-            tables.append(pa.ipc.open_stream(pa.py_buffer(handle.read(size))).read_all())
-    return tables
-
-
-def answer(places: Sequence[Any], contents: Sequence[Any], output: str) -> list[tuple[int, Any]]:
-    """Joins one partition and writes the answers, a stretch per unit: (unit, [path, stretches]).
+def answer(
+    key: str, places: Sequence[Any], contents: Sequence[Any], output: str
+) -> list[tuple[int, Any]]:
+    """Joins the partition `key` and writes the answers: (unit, [key, stretches]) pairs.
 
     `places` and `contents` are references. Of contents with one id, the first (by unit and row)
     gets the place; the others are marked `again`.
@@ -203,17 +197,22 @@ def answer(places: Sequence[Any], contents: Sequence[Any], output: str) -> list[
     with RunWriter(output, 1) as out:
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
             out.add(number, table.slice(start, end - start))
-    return [(number, [output, out.stretches[number]]) for number in numbers.tolist()]
+    return [(number, [key, out.stretches[number]]) for number in numbers.tolist()]
 
 
 def _tables(references: Sequence[Any], schema: pa.Schema) -> pa.Table:
-    tables = [t for path, stretches in references for t in read_run(path, stretches)]
+    refs = [ref for stretches in references for ref in stretches]
+    # Copied, since Arrow wants its buffers aligned.
+    tables = [pa.ipc.open_stream(bytes(data)).read_all() for data in read(refs)]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def collect(references: Sequence[Any], rows: int | None = None) -> pa.Table:
-    """A unit's answers by row. Raises RuntimeError if `rows` is given and not their number."""
-    table = _tables(references, ANSWERS).sort_by("row")
+    """A unit's answers, from all partitions, by row.
+
+    Raises RuntimeError if `rows` is given and not their number.
+    """
+    table = _tables([refs for _, refs in references], ANSWERS).sort_by("row")
     if rows is not None and table.num_rows != rows:
         raise RuntimeError(f"{rows} contents were sent to the shuffle, {table.num_rows} came back")
     return table

@@ -130,7 +130,8 @@ class Github(ShuffleStage[GithubSettings]):
                 self._emit_folder(unit, places, contents)
         for kind, run in (("places", places), ("contents", contents)):
             for partition, stretches in sorted(run.stretches.items()):
-                record.emitted.append((f"{partition:06d}", [kind, run.path, stretches]))
+                key = f"{partition:06d}-of-{partitions:06d}"
+                record.emitted.append((key, [kind, unit.index, stretches]))
         return record
 
     def _emit_files(self, unit: WorkUnit, out: RunWriter) -> None:
@@ -193,11 +194,11 @@ class Github(ShuffleStage[GithubSettings]):
 
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:
         references: dict[str, list[Any]] = {"places": [], "contents": []}
-        for kind, path, stretches in values:
-            references[kind].append((path, stretches))
+        for kind, _, stretches in values:
+            references[kind].append(stretches)
         output = self.scratch(f"answers-{key}.arrow")
         return Record(
-            key, emitted=join.answer(references["places"], references["contents"], output)
+            key, emitted=join.answer(key, references["places"], references["contents"], output)
         )
 
     # -- documents -------------------------------------------------------------------------------

@@ -227,7 +227,7 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
         path = self.scratch(f"run-{unit.name}.bin")
         writers = unit.extra["writers"]
         record.emitted = [
-            (key, [*reference, writers])
+            (key, [writers, *reference])
             for key, reference in emit_run(run, path, unit.index, 0, unit.extra["partitions"])
         ]
         return record
@@ -239,9 +239,9 @@ class ReferencePages(ShuffleStage[ReferencePagesSettings]):
         drawn depends on their sum.
         """
         join = Join()
-        writers = values[0][-1]
+        writers = values[0][0]
         emitted, _ = decide_partition(
-            [v[:-1] for v in values], join, self.scratch(f"cited-{key}.bits")
+            [v[1:] for v in values], join, self.scratch(f"cited-{key}.bits")
         )
         bits = {unit: where for unit, where in emitted if unit < writers}
         return Record(

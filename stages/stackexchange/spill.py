@@ -2,8 +2,8 @@
 
 A partition holds whole threads, by the hash of site and question. Writing, posts are collected up
 to a bound of memory; then each partition's posts are written as one block (an Arrow record batch,
-zstd). What goes through the shuffle is where a partition's blocks lie: path, and for each block
-its offset and two sizes. So answers meet their question wherever both lie in the dumps.
+zstd). What goes through the shuffle is where a partition's blocks lie: of each block its stretch
+and its size. So answers meet their question wherever both lie in the dumps.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from stages.engine import files
+from stages.engine.stretches import read, stretch
 from stages.stackexchange.post import Post
 
 SCHEMA = pa.schema(
@@ -60,15 +61,15 @@ def partition_of(site: str, question: int, partitions: int) -> int:
 class SpillWriter:
     """Writes one unit's posts. A context manager; the file appears when the block ends well.
 
-    `blocks[p]` then lists (offset, stored size, size) of partition p's blocks.
+    `blocks[p]` then lists [stretch, size] of partition p's blocks.
     """
 
     def __init__(self, path: str, partitions: int, memory_bytes: int) -> None:
         self.path = path
-        self.blocks: list[list[tuple[int, int, int]]] = [[] for _ in range(partitions)]
+        self.blocks: list[list[list[Any]]] = [[] for _ in range(partitions)]
         self._pending: list[list[Post]] = [[] for _ in range(partitions)]
-        self._size, self._limit = 0, memory_bytes
-        self._context = files.atomic_writer(path)
+        self._size, self._limit, self._written = 0, memory_bytes, 0
+        self._context = files.plain_writer(path)
         self._codec = pa.Codec(_CODEC)
 
     def __enter__(self) -> SpillWriter:
@@ -101,23 +102,24 @@ class SpillWriter:
                 )
                 data = batch.serialize()
                 stored = self._codec.compress(data, asbytes=True)
-                self.blocks[partition].append((self._out.tell(), len(stored), data.size))
+                where = stretch(self.path, self._written, len(stored))
+                self.blocks[partition].append([where, data.size])
                 self._out.write(stored)
+                self._written += len(stored)
                 self._pending[partition] = []
         self._size = 0
 
 
-def read_threads(references: Sequence[tuple[str, Sequence[Sequence[int]]]]) -> Iterator[list[Post]]:
+def read_threads(blocks: Sequence[Sequence[Any]]) -> Iterator[list[Post]]:
     """The posts of one partition, thread by thread in the order of (site, question).
 
-    `references`: (path, blocks) in the order of the units; so the posts of a thread come in the
-    order of the dumps. Memory: the partition twice, for a moment. Raises OSError for a file that is
-    not as it was written.
+    `blocks`: in the order of the units; so the posts of a thread come in the order of the dumps.
+    Memory: the partition twice, for a moment. Raises OSError for a file that is not as it was
+    written.
     """
     batches = [
-        batch
-        for path, blocks in references
-        for batch in _blocks(path, [tuple(block) for block in blocks])
+        pa.ipc.read_record_batch(pa.decompress(data, decompressed_size=size, codec=_CODEC), SCHEMA)
+        for (_, size), data in zip(blocks, read([where for where, _ in blocks]), strict=True)
     ]
     if not batches:
         return
@@ -136,15 +138,3 @@ def _posts(table: pa.Table) -> Iterator[Post]:
             post = Post(**dict(zip(SCHEMA.names, values, strict=True)))
             post.tags = tuple(post.tags)
             yield post
-
-
-def _blocks(path: str, blocks: Sequence[tuple[int, ...]]) -> Iterator[pa.RecordBatch]:
-    with files.open_read(path) as handle:
-        for offset, stored, size in blocks:
-            handle.seek(offset)
-            data = handle.read(stored)
-            if len(data) != stored:
-                raise OSError(f"{path}: {len(data)} bytes where {stored} were expected")
-            yield pa.ipc.read_record_batch(
-                pa.decompress(data, decompressed_size=size, codec=_CODEC), SCHEMA
-            )

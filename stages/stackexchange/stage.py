@@ -116,7 +116,7 @@ class StackExchange(ShuffleStage[StackExchangeSettings]):
         record.counts, record.files, record.extra = counts, out.files, {"sites": sites}
         # The first unit names every partition, so that each has a part, if an empty one.
         record.emitted = [
-            (f"{p:05d}-of-{total:05d}", [unit.index, path, blocks])
+            (f"{p:05d}-of-{total:05d}", [unit.index, blocks])
             for p, blocks in enumerate(spill.blocks)
             if blocks or unit.index == 0
         ]
@@ -128,7 +128,7 @@ class StackExchange(ShuffleStage[StackExchangeSettings]):
         record, convert = Record(key), HtmlConverter(self.settings)
         grouped = answers = outcomes = 0
         with PartWriter(self.step.output, f"part-{key}.parquet", self.step.name) as out:
-            for thread in read_threads([(path, blocks) for _, path, blocks in ordered]):
+            for thread in read_threads([block for _, blocks in ordered for block in blocks]):
                 grouped += len(thread)
                 for outcome in assemble(thread, self.settings, convert):
                     out.outcome(outcome)

@@ -20,6 +20,7 @@ from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from stages import registry
+from stages.engine.step import ShuffleStage
 from tests.data_paths import REPO
 from tests.runners import every_stage
 from tests.runners.fake_dataflow import BUCKET, Cloud, Job, cloud
@@ -39,6 +40,15 @@ fsspec.filesystem("gs").put(sys.argv[1], sys.argv[2], recursive=True)
 """
 
 
+# Some of the shuffles, small as they are here, go by relays, as those of whole dumps do.
+_RELAYING = """
+import runpy, sys
+from stages.engine import relay
+relay.DIRECT, relay._LARGEST_SIDE = 12, 3
+runpy.run_module("pipeline", run_name="__main__", alter_sys=True)
+"""
+
+
 def upload(python: Path, there: Cloud, folder: Path, name: str) -> None:
     subprocess.run(
         [python, "-c", _UPLOAD, f"{folder}/", f"{BUCKET}/{name}/"],
@@ -46,9 +56,12 @@ def upload(python: Path, there: Cloud, folder: Path, name: str) -> None:
     )  # fmt: skip
 
 
-def corpus(python: Path, there: Cloud, recipe: Path, options: list[str]) -> str:
+def corpus(
+    python: Path, there: Cloud, recipe: Path, options: list[str], relaying: bool = False
+) -> str:
+    program = ["-c", _RELAYING] if relaying else ["-m", "pipeline"]
     done = subprocess.run(
-        [python, "-m", "pipeline", "run", recipe, "--work", f"gs://{BUCKET}/work", *options],
+        [python, *program, "run", recipe, "--work", f"gs://{BUCKET}/work", *options],
         env=there.env, cwd=recipe.parent, capture_output=True, text=True, timeout=_LIMIT,
     )  # fmt: skip
     assert done.returncode == 0, (done.stderr + done.stdout)[-3000:]
@@ -68,7 +81,9 @@ class Ran:
             with cloud(folder / name, python, work=name == "dataflow") as there:
                 upload(python, there, raw, "raw")
                 options = ["--workers=2"] if name == "local" else there.options
-                self.said[name] = corpus(python, there, self.recipe, options)
+                self.said[name] = corpus(
+                    python, there, self.recipe, options, relaying=name == "dataflow"
+                )
                 self.bucket = there.bucket
                 self.digests[name] = every_stage.digests(there.bucket / "work")
                 self.jobs = there.service.jobs
@@ -172,6 +187,18 @@ def test_shuffles_have_plain_small_types(ran: Ran) -> None:
             key, value = (components.coders[c].spec.urn for c in coder.component_coder_ids)
             assert key in ("beam:coder:varint:v1", "beam:coder:string_utf8:v1")
             assert value == "beam:coder:string_utf8:v1"
+
+
+def test_shuffles_went_straight_and_by_relays(ran: Ran) -> None:
+    relayed = set()
+    for job in ran.jobs:
+        pipeline = ran.pipeline(job)
+        names = {t.unique_name for t in pipeline.components.transforms.values()}
+        if any(name.endswith(".gather") for name in names):
+            relayed.add(next(specs(pipeline))["stage"])
+    shuffles = {n for n in registry.STAGES if issubclass(registry.stage_class(n), ShuffleStage)}
+    assert "line_dedup" in relayed
+    assert shuffles - relayed
 
 
 def test_no_text_is_shuffled(ran: Ran) -> None:

@@ -18,7 +18,7 @@ from stages.dedup.runs import (
     first_of_group,
     partition_edges,
     partitions_for,
-    read_run,
+    read_runs,
 )
 
 hashes = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**63, 2**64 - 1, 2**62])
@@ -36,13 +36,16 @@ def test_partitions_hold_every_entry_once_by_leading_bits(
 ) -> None:
     run = run_of(values)
     path = str(tmp_path_factory.mktemp("run") / "run.bin")
-    bounds = run.write(path, partitions)
-    assert len(bounds) == partitions
-    read = [read_run(path, len(run.hashes), start, end) for start, end in bounds]
-    assert np.concatenate([h for h, _ in read]).tolist() == run.hashes.tolist()
-    assert np.concatenate([v for _, v in read]).tolist() == run.values.tolist()
-    for p, (inside, _) in enumerate(read):
+    references = run.references(path, partitions)
+    for p, (first, n, where) in references:
+        inside, values_, lengths = read_runs([where])
+        assert n == len(inside) == lengths.sum() > 0
+        assert inside.tolist() == run.hashes[first : first + n].tolist()
+        assert values_.tolist() == run.values[first : first + n].tolist()
         assert all(int(h) * partitions >> 64 == p or _on_edge(int(h), partitions) for h in inside)
+    together, _, lengths = read_runs([where for _, (_, _, where) in references])
+    assert together.tolist() == run.hashes.tolist()
+    assert lengths.tolist() == [n for _, (_, n, _) in references]
 
 
 def _on_edge(value: int, partitions: int) -> bool:
@@ -50,18 +53,22 @@ def _on_edge(value: int, partitions: int) -> bool:
     return any(abs(value - int(edge)) <= 1 for edge in partition_edges(partitions))
 
 
-def test_a_run_file_is_hashes_then_values_little_endian(tmp_path: Path) -> None:
-    Run(np.array([1, 2**63], np.uint64), np.array([-1, 5], np.int64)).write(f"{tmp_path}/r", 2)
-    assert (tmp_path / "r").read_bytes() == (
-        b"\x01" + bytes(7) + bytes(7) + b"\x80" + b"\xff" * 8 + b"\x05" + bytes(7)
+def test_a_run_file_has_each_partition_whole_hashes_then_values_little_endian(
+    tmp_path: Path,
+) -> None:
+    Run(np.array([1, 2, 2**63], np.uint64), np.array([-1, 3, 5], np.int64)).write(
+        f"{tmp_path}/r", 2
     )
+    low = b"\x01" + bytes(7) + b"\x02" + bytes(7) + b"\xff" * 8 + b"\x03" + bytes(7)
+    high = bytes(7) + b"\x80" + b"\x05" + bytes(7)
+    assert (tmp_path / "r").read_bytes() == low + high
 
 
 def test_a_cut_run_file_is_named(tmp_path: Path) -> None:
-    run_of([1, 2, 3]).write(f"{tmp_path}/r", 1)
+    ((_, (_, _, where)),) = run_of([1, 2, 3]).references(f"{tmp_path}/r", 1)
     (tmp_path / "r").write_bytes((tmp_path / "r").read_bytes()[:-1])
-    with pytest.raises(OSError, match="r: 23 bytes where 24 were expected"):
-        read_run(f"{tmp_path}/r", 3, 0, 3)
+    with pytest.raises(OSError, match="r: 47 bytes where 48 were expected"):
+        read_runs([where])
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=15), min_size=1, max_size=5))

@@ -182,7 +182,7 @@ def test_threads_survive_many_small_spills(tmp_path: Path) -> None:
     assert max(map(len, spill.blocks)) > 20
     found = []
     for p in range(7):
-        for thread in read_threads([(path, spill.blocks[p])]):
+        for thread in read_threads(spill.blocks[p]):
             assert len({(post.site, post.question) for post in thread}) == 1
             assert [post.id for post in thread] == sorted(post.id for post in thread)
             assert partition_of(thread[0].site, thread[0].question, 7) == p

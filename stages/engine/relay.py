@@ -1,0 +1,187 @@
+"""Relays: how values of many sources reach many targets with few references.
+
+If each of U units has something for each of P partitions, a shuffle carries U * P references, and
+reducers read as many stretches: both grow with the square of the corpus. A relay parts the way in
+two. Sources are taken together in *groups* and targets in *ranges*, each of about `side` members. A
+source writes its values, by target, to a *sheet*, and emits one reference for each range. For each
+group and range a *gather* merges the sheets of the group and copies what their values name, by
+target, into one file, and emits one reference for each target. So of U * P references 2 U P / side
+are left, and a target reads one stretch for each group. The way back, from partitions to units, is
+the same (*scatter*). Nothing that a target gets differs from what it gets without a relay, but for
+where it lies.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+import orjson
+import xxhash
+
+from stages.engine import files
+from stages.engine.stretches import AT, Ref, exactly, moved, stretch
+
+DIRECT = 20_000
+"""References up to which a shuffle needs no relay. Each costs the local runner 0.1 ms and 1.3 kB
+(`python -m benchmarks.references`), so this many are 2 s and 26 MB."""
+
+# A gather holds the references of its group and range, the square of this many, for a moment.
+_LARGEST_SIDE = 512
+_WINDOWS_BYTES = 64 << 20
+_SMALLEST_WINDOW = 64 << 10
+_NUMBERED = re.compile(r"(\d+)-of-(\d+)$")
+
+Key = str | int
+Order = tuple[float, str]
+Pair = tuple[Key, Any]
+
+
+@dataclass(frozen=True)
+class Relay:
+    """`units`: work units of the step; `unit_groups`, `key_groups`: in how many groups (ranges, on
+    the way to them) units and keys of the reduce are taken together."""
+
+    units: int
+    unit_groups: int
+    key_groups: int
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+    def place(self, key: Key) -> float:
+        """Where a unit, or a key, stands among all: from 0 to below 1."""
+        return key / self.units if isinstance(key, int) else place_of(key)
+
+    def part(self, key: Key) -> int:
+        """Of the groups of units, or of keys, the one that has this one."""
+        groups = self.unit_groups if isinstance(key, int) else self.key_groups
+        return int(self.place(key) * groups)
+
+
+def planned(units: int, keys_each: int) -> Relay | None:
+    """The relay for `units` units, each with values for up to `keys_each` keys; None where so few
+    references go their way without one."""
+    references = units * keys_each
+    if references <= DIRECT:
+        return None
+    # Groups of 2 r ** 1/4 members leave r ** 3/4 references and make r ** 1/2 / 4 gathers.
+    side = min(_LARGEST_SIDE, max(2, round(2 * references**0.25)))
+    return Relay(units, -(-units // side), -(-keys_each // side))
+
+
+@lru_cache(1 << 16)
+def place_of(key: str) -> float:
+    """From 0 to below 1, rising with the number of keys that end in `NUMBER-of-TOTAL`, so that
+    neighbours lie together; by a hash for others."""
+    if match := _NUMBERED.search(key):
+        number, total = int(match[1]), int(match[2])
+        if number < total:
+            return number / total
+    return (xxhash.xxh3_64_intdigest(key.encode()) >> 11) / (1 << 53)
+
+
+# -- sources ---------------------------------------------------------------------------------------
+
+
+def hand_over(relay: Relay, source: Key, pairs: Sequence[Pair], sheet: str) -> list[Any]:
+    """Writes the sheet of a source; the pairs to emit: (group and range, [source, sheet, first
+    byte, bytes])."""
+    ordered = sorted(((_order(key), key, value) for key, value in pairs), key=lambda row: row[0])
+    emitted: list[Any] = []
+    group = relay.part(source)
+    with files.plain_writer(sheet) as out:
+        start = at = 0
+        for part, rows in groupby(ordered, key=lambda row: relay.part(row[1])):
+            for _, key, value in rows:
+                line = orjson.dumps([key, value]) + b"\n"
+                out.write(line)
+                at += len(line)
+            emitted.append((f"{group:05d}.{part:05d}", [source, sheet, start, at - start]))
+            start = at
+    return emitted
+
+
+def _order(key: Key) -> Order:
+    return (key, "") if isinstance(key, int) else (place_of(key), key)
+
+
+# -- gathers ---------------------------------------------------------------------------------------
+
+
+def gather(references: Sequence[Any], sheet: str, data: str) -> list[Any]:
+    """Merges sheets of a group for a range, and copies what their values name.
+
+    `references`: values that `hand_over` emitted. Writes the file `data` and its `sheet`, both by
+    target and then by source; the pairs to emit: (target, [sheet, first byte, bytes]).
+    """
+    ordered = sorted(references, key=lambda r: r[0])
+    lists = [exactly(path, start, count).splitlines() for _, path, start, count in ordered]
+    rows = heapq.merge(
+        *(_keyed(lines, number) for number, lines in enumerate(lists)), key=lambda row: row[:2]
+    )
+    windows = _Windows(lists)
+    emitted: list[Any] = []
+    with files.plain_writer(data) as data_out, files.plain_writer(sheet) as sheet_out:
+        written = start = at = 0
+
+        def copy(path: str, first: int, count: int) -> Ref:
+            nonlocal written
+            data_out.write(windows.read(path, first, count))
+            written += count
+            return stretch(data, written - count, count)
+
+        for key, same in groupby(rows, key=lambda row: row[2]):
+            for _, _, _, value in same:
+                line = orjson.dumps(moved(value, copy)) + b"\n"
+                sheet_out.write(line)
+                at += len(line)
+            emitted.append((key, [sheet, start, at - start]))
+            start = at
+    return emitted
+
+
+def _keyed(lines: Sequence[bytes], number: int) -> Iterator[tuple[Order, int, Key, Any]]:
+    for line in lines:
+        key, value = orjson.loads(line)
+        yield _order(key), number, key, value
+
+
+class _Windows:
+    """Reads stretches of many files. While those of a file follow each other, a block of bounded
+    size at a time, and no further than the last that is asked for."""
+
+    def __init__(self, lists: Sequence[Sequence[bytes]]) -> None:
+        self._ends: dict[str, int] = {}
+        for line in (line for lines in lists for line in lines):
+            moved(orjson.loads(line)[1], self._note)
+        self._block = max(_SMALLEST_WINDOW, _WINDOWS_BYTES // max(1, len(self._ends)))
+        self._held: dict[str, tuple[int, memoryview, int]] = {}
+
+    def _note(self, path: str, start: int, count: int) -> Ref:
+        self._ends[path] = max(self._ends.get(path, 0), start + count)
+        return {}
+
+    def read(self, path: str, start: int, count: int) -> memoryview:
+        begins, data, read_to = self._held.get(path, (0, memoryview(b""), start))
+        if not begins <= start <= start + count <= begins + len(data):
+            near = 0 <= start - read_to < self._block
+            ahead = min(self._block, self._ends[path] - start) if near else 0
+            begins, data = start, memoryview(exactly(path, start, max(count, ahead)))
+        self._held[path] = begins, data, start + count
+        return data[start - begins : start - begins + count]
+
+
+# -- targets ---------------------------------------------------------------------------------------
+
+
+def values_of(references: Sequence[Any]) -> list[Any]:
+    """All values for a target, from the pairs that gathers emitted, by group and source."""
+    refs = [stretch(*reference) for reference in sorted(references)]
+    sheets = [exactly(*ref[AT]) for ref in refs]
+    return [orjson.loads(line) for data in sheets for line in data.splitlines()]

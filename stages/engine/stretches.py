@@ -1,0 +1,78 @@
+"""Stretches: bytes that one piece of work leaves in a file for another.
+
+A value that goes through a shuffle names its bytes as `{"at": [path, first byte, bytes]}`, anywhere
+inside it. So the engine can move them into another file on their way (`stages.engine.relay`), and
+stages read them wherever they came to lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from stages.engine import files
+
+AT = "at"
+Ref = dict[str, Any]
+Move = Callable[[str, int, int], Ref]
+
+# Neighbours in a file are read together up to this size.
+_TOGETHER = 8 << 20
+
+
+def stretch(path: str, start: int, count: int) -> Ref:
+    """`count` bytes of the file at `path` from byte `start` on."""
+    return {AT: [path, start, count]}
+
+
+def read(refs: Sequence[Ref]) -> Iterator[memoryview]:
+    """The bytes of each stretch, in the order given; those that follow each other in a file are
+    read together.
+
+    Raises OSError for a file that is shorter than it was when it was written.
+    """
+    first = 0
+    while first < len(refs):
+        path, start, count = refs[first][AT]
+        last, end = first, start + count
+        while last + 1 < len(refs):
+            other, begins, more = refs[last + 1][AT]
+            if other != path or begins != end or end + more - start > _TOGETHER:
+                break
+            last, end = last + 1, end + more
+        data = memoryview(exactly(path, start, end - start))
+        at = 0
+        for ref in refs[first : last + 1]:
+            size = ref[AT][2]
+            yield data[at : at + size]
+            at += size
+        first = last + 1
+
+
+def read_one(ref: Ref) -> memoryview:
+    """The bytes of one stretch. Raises OSError as `read` does."""
+    return next(read([ref]))
+
+
+def exactly(path: str, start: int, count: int) -> bytes:
+    """`count` bytes of a file from `start` on. Raises OSError where it has fewer."""
+    data = files.read_range(path, start, count)
+    if len(data) != count:
+        raise OSError(f"{path}: {len(data)} bytes where {count} were expected")
+    return data
+
+
+def moved(value: Any, move: Move) -> Any:
+    """`value` with each of its stretches as `move` gives it back, in the order of its text."""
+    if isinstance(value, dict):
+        if len(value) == 1 and AT in value:
+            return move(*value[AT])
+        return {name: moved(inner, move) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [moved(inner, move) if isinstance(inner, list | dict) else inner for inner in value]
+    return value
+
+
+def nameless(value: Any) -> Any:
+    """`value` without what its stretches say: what is left does not depend on where bytes lie."""
+    return moved(value, lambda path, start, count: {})
