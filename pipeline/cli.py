@@ -40,6 +40,7 @@ from stages.engine import files, manifest
 from stages.engine.console import StepProgress, plain_width, step_table
 from stages.engine.execute import LOCAL, Engine, StageError, check_options
 from stages.engine.manifest import ManifestError
+from stages.engine.options import STALL_S, check_place, check_places, place_problem
 from stages.engine.step import WRONG_PLACE, InputError, Step
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ def _load(
     name: str, work: str | None, changes: list[str] | None
 ) -> tuple[recipes.Recipe, dict[str, Any], str]:
     where = work or files.join("work", Path(name).name.removesuffix(".yaml"))
+    check_place(where)
     if not files.is_remote(where):
         where = str(Path(where))
     loaded, values = recipes.load(name, where, changes or [])
@@ -87,12 +89,21 @@ def run(
     worker_memory_mb: Annotated[
         int | None, typer.Option(min=512, help="memory of one worker, MiB [default: no bound]")
     ] = None,
+    stall_s: Annotated[
+        float,
+        typer.Option(
+            min=0, help="seconds after which a local worker that does nothing is killed; 0: never"
+        ),
+    ] = STALL_S,
     runner: Annotated[str, typer.Option(help="a Beam runner, or `local`")] = LOCAL,
     until: Annotated[str | None, typer.Option(help="stop after this step")] = None,
 ) -> None:
     """Run a recipe; what is done already is skipped. Further options go to Beam."""
     engine = Engine(
-        **({"workers": workers} if workers else {}), runner=runner, options=tuple(context.args)
+        **({"workers": workers} if workers else {}),
+        runner=runner,
+        options=tuple(context.args),
+        stall_s=stall_s,
     )
     if context.args and engine.local:
         raise InputError(f"no such option: {context.args[0]} (Beam's own options need --runner)")
@@ -145,7 +156,9 @@ def plan(
     loaded, _, where = _load(recipe, work, set_)
     table = Table("step", "stage", "reads", "would", title=f"{loaded.name} in {where}")
     table.title_justify = "left"
-    steps = [(s, manifest.load(s.output)) for s in planning.steps(loaded, where)]
+    planned = planning.steps(loaded, where)
+    check_places(Engine(), planned)
+    steps = [(s, manifest.load(s.output)) for s in planned]
     known = reports.states(steps)
     for step, _ in steps:
         registry.create(step)
@@ -157,6 +170,8 @@ def plan(
 
 def _work_of(name: str, work: str | None) -> str:
     """A work folder, or the one that a recipe name stands for."""
+    for place in (name, work):
+        check_place(place or "")
     if files.exists(files.join(name, running.RECIPE_FILE)):
         return name
     return work or files.join("work", Path(name).name.removesuffix(".yaml"))
@@ -394,6 +409,11 @@ def main() -> int:
     except (StageError, running.BusyError, OSError, RuntimeError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
+    except (ImportError, ValueError) as error:
+        if not (problem := place_problem(error)):
+            raise
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:

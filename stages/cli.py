@@ -29,6 +29,7 @@ from stages.engine.execute import (
 )
 from stages.engine.manifest import ManifestError
 from stages.engine.memory import LEAST_MB, bounded
+from stages.engine.options import STALL_S, place_problem
 from stages.engine.run import run_step
 from stages.engine.step import MAX_BAD, WRONG_PLACE, InputError, Layout, Port, Stage, Step, plain
 
@@ -56,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StageError, OSError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
+    except (ImportError, ValueError) as error:
+        if not (problem := place_problem(error)):
+            raise
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
     except (KeyboardInterrupt, click.Abort):
         print("stopped; finished units are kept, the same command goes on", file=sys.stderr)
         return 1
@@ -94,6 +100,13 @@ def _command(stage: type[Stage[Any]]) -> click.Command:
             ["--worker-memory-mb"],
             type=click.IntRange(LEAST_MB),
             help="memory of one worker, MiB [default: no bound]",
+        ),
+        click.Option(
+            ["--stall-s"],
+            type=click.FloatRange(0),
+            default=STALL_S,
+            show_default=True,
+            help="seconds after which a local worker that does nothing is killed; 0: never",
         ),
         click.Option(
             ["--runner"], default=LOCAL, show_default=True, help="a Beam runner, or `local`"
@@ -186,6 +199,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
         runner=values["runner"],
         options=tuple(beam_options),
         worker_memory_mb=values["worker_memory_mb"],
+        stall_s=values["stall_s"],
     )
     if beam_options and engine.local:
         raise InputError(

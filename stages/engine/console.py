@@ -28,7 +28,8 @@ from stages.engine.step import Step
 _LINE_EVERY_SECONDS = 10.0
 # A unit that is in work for so long is named.
 _LONG_SECONDS = 30.0
-_PHASES = ("emit", "reduce", "process")
+_PHASES = ("emit", "gather", "reduce", "scatter", "process")
+_OF_UNITS = ("emit", "process")
 
 
 class StepProgress:
@@ -109,11 +110,11 @@ class StepProgress:
                 for phase in phases:
                     label = step.name if phase == "process" else f"{step.name} ({phase})"
                     if phase not in tasks:
-                        total = units if phase != "reduce" else None
-                        tasks[phase] = self._bars.add_task(label, total=total, rate="")
+                        tasks[phase] = self._bars.add_task(label, total=None, rate="")
                     documents, size = progress.live(phase)
                     self._bars.update(
                         tasks[phase],
+                        total=_total(progress, phase, units),
                         completed=progress.done.get(phase, 0),
                         rate=_rate(documents, size, now - started),
                     )
@@ -123,11 +124,19 @@ class StepProgress:
             if not self._live and now - self._said >= self._every and phases:
                 documents, size = progress.live(phases[-1])
                 done = progress.done.get(phases[-1], 0)
-                of = f"{done} keys" if phases[-1] == "reduce" else f"{done} of {units} units"
+                total = _total(progress, phases[-1], units)
+                of = f"{done} of {total}" if total is not None else f"{done}"
+                what = "units" if phases[-1] in _OF_UNITS else "keys"
                 rate = f", {_rate(documents, size, now - started)}" if documents else ""
-                self.say(f"  {step.name}: {phases[-1]}, {of} done{rate}{_long(progress, now)}")
+                long = _long(progress, now)
+                self.say(f"  {step.name}: {phases[-1]}, {of} {what} done{rate}{long}")
 
         return show
+
+
+def _total(progress: Progress, phase: str, units: int) -> int | None:
+    """Pieces of work of a phase; None where only its runner knows, and has not said."""
+    return progress.due.get(phase, units if phase in _OF_UNITS else None)
 
 
 def _running(progress: Progress, phase: str) -> bool:

@@ -21,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
@@ -39,8 +39,9 @@ from stages.engine.pool import (
     keep_to_loopback,
     serve_pool,
 )
-from stages.engine.progress import Progress
-from stages.engine.step import Step
+from stages.engine.progress import Progress, Reporter
+from stages.engine.stalls import StallWatch
+from stages.engine.step import ShuffleStage, Step
 from stages.engine.units import WorkUnit
 
 _LOOK_EVERY_SECONDS = 0.1
@@ -49,6 +50,9 @@ _LEAST_WORKERS = 8
 # How a unit's failure reads when Beam passes it on.
 _UNIT_ERROR = re.compile(r"UnitError: (.*?)(?: \[while running '.*'\])?$")
 
+_PASSING = "finished units are kept, the same command goes on from there"
+# Work is the same at every attempt, and so is a failure that comes from it.
+_MEND = "finished units are kept; once the cause is mended, the same command goes on from there"
 
 __all__ = [
     "LOCAL",
@@ -127,34 +131,58 @@ class Executor:
         tick: Callable[[Progress], None] | None,
     ) -> None:
         deaths = Deaths(self.engine.workers)
-        asked = time.monotonic()
+        # A shuffle needs all units at every attempt.
+        shuffles = issubclass(registry.stage_class(step.stage), ShuffleStage)
+        asked, first = time.monotonic(), None
         while due := units():
+            chosen = list(due) if shuffles else deaths.chosen(due)
             progress = Progress()
             if step.progress and os.path.exists(step.progress):
                 os.unlink(step.progress)
-            watch = MemoryWatch((self.engine.worker_memory_mb or 0) * MIB)
-            most = max(_LEAST_WORKERS, len(due))
-            engine = replace(self.engine, workers=min(deaths.workers, most))
-            answer = self._ask(step, due, engine, progress, watch, tick)
+            workers = min(deaths.workers, max(_LEAST_WORKERS, len(chosen)))
+            engine = replace(self.engine, workers=workers)
+            watch = _Watch(step, engine, self._pid)
+            answer = self._ask(step, chosen, engine, progress, watch, tick)
+            first = first or progress.first
             if answer["ok"]:
-                self.start_up_s = (progress.first or asked) - asked
-                return
+                self.start_up_s = (first or asked) - asked
+                if len(chosen) == len(due):
+                    return
+                deaths.over()
+                continue
             if "pid" not in answer:
-                raise StageError(
-                    f"{step.name}: {answer['error']}; finished units are kept, the same command"
-                    f" goes on from there{_more(step)}"
-                )
-            victim = next(progress.units_of(answer["pid"]), NO_UNIT)
-            cause = deaths.add(victim, answer["status"], watch.taken(answer["pid"]))
-            if deaths.final:
-                raise StageError(
-                    f"{step.name}: {deaths.told(victim, cause)}; finished units are kept, the same"
-                    f" command goes on from there{_more(step)}"
-                )
-            fewer = f" with {deaths.workers} at a time" if deaths.workers < engine.workers else ""
-            logging.getLogger(__name__).warning(
-                "%s: a worker died (%s) on %s; trying again%s", step.name, cause, victim, fewer
-            )
+                raise StageError(f"{step.name}: {answer['error']}; {_MEND}{_more(step)}")
+            if watch.stalls and watch.stalls.failed:
+                raise StageError(f"{step.name}: {watch.stalls.failed}; {_PASSING}{_more(step)}")
+            self._died(step, answer, deaths, progress, watch, chosen, shuffles)
+
+    def _died(
+        self,
+        step: Step,
+        answer: dict[str, Any],
+        deaths: Deaths,
+        progress: Progress,
+        watch: _Watch,
+        chosen: Sequence[WorkUnit],
+        shuffles: bool,
+    ) -> None:
+        pid, had = answer["pid"], watch.workers
+        victim = next(progress.units_of(pid), NO_UNIT)
+        cause = deaths.add(
+            victim,
+            answer["status"],
+            taken=watch.memory.taken(pid),
+            stalled=watch.stalls.ended.get(pid, "") if watch.stalls else "",
+            short=watch.memory.short(),
+            alone=had == 1 or (len(chosen) == 1 and not shuffles),
+            workers=had,
+        )
+        if deaths.final:
+            raise StageError(f"{step.name}: {deaths.told(victim, cause)}; {_MEND}{_more(step)}")
+        fewer = f" with {deaths.workers} at a time" if deaths.workers < had else ""
+        logging.getLogger(__name__).warning(
+            "%s: a worker died (%s) on %s; trying again%s", step.name, cause, victim, fewer
+        )
 
     def _ask(
         self,
@@ -162,7 +190,7 @@ class Executor:
         due: Sequence[WorkUnit],
         engine: Engine,
         progress: Progress,
-        watch: MemoryWatch,
+        watch: _Watch,
         tick: Callable[[Progress], None] | None,
     ) -> dict[str, Any]:
         try:
@@ -170,20 +198,39 @@ class Executor:
             while not self._pipe.poll(_LOOK_EVERY_SECONDS):
                 if step.progress:
                     progress.read(step.progress)
-                    watch.look(progress.pids())
+                    watch.look(progress)
                     if tick:
                         tick(progress)
             answer: dict[str, Any] = self._pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise StageError(
-                f"{step.name}: the process that runs stages was killed; finished units are kept,"
-                " the same command goes on from there"
-            ) from error
+            failed = watch.stalls.failed if watch.stalls else ""
+            failed = failed or "the process that runs stages was killed"
+            raise StageError(f"{step.name}: {failed}; {_PASSING}") from error
         if step.progress:
             progress.read(step.progress)
             if tick:
                 tick(progress)
         return answer
+
+
+class _Watch:
+    """Who takes too much memory, or does nothing, in one attempt at a step."""
+
+    def __init__(self, step: Step, engine: Engine, mother: int) -> None:
+        def say(text: str) -> None:
+            logging.getLogger(__name__).warning("%s: %s", step.name, text)
+
+        self.workers = engine.workers
+        self.memory = MemoryWatch((engine.worker_memory_mb or 0) * MIB)
+        # A runner elsewhere only waits here.
+        self.stalls = (
+            StallWatch(engine.stall_s, mother, engine.workers > 1, say) if engine.local else None
+        )
+
+    def look(self, progress: Progress) -> None:
+        self.memory.look(progress.pids())
+        if self.stalls:
+            self.stalls.look(progress)
 
 
 def _interrupt(*_: Any) -> None:
@@ -327,6 +374,7 @@ def _run_pipeline(
 
     from stages.engine import transforms
     from stages.engine.dealing import DealingRunner, LocalOptions
+    from stages.engine.totals import tell_totals
 
     options = LocalOptions(list(engine.options))
     runner: Any
@@ -348,8 +396,10 @@ def _run_pipeline(
         mother.watch(died)
     pipeline = beam.Pipeline(runner=runner, options=options)
     transforms.build(pipeline, step, units)
-    result = pipeline.run()
-    state = result.wait_until_finish()
+    with closing(Reporter(step.progress)) as reporter:
+        tell_totals(runner, step.name, reporter.due)
+        result = pipeline.run()
+        state = result.wait_until_finish()
     if str(state or result.state) != "DONE":
         raise RuntimeError(f"the runner ended in state {state or result.state}")
 

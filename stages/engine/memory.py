@@ -21,6 +21,9 @@ LEAST_MB = 512
 # What a unit's hashes take for each byte of its text, and the files that it holds open.
 _BYTES_PER_UNIT_BYTE = 3
 _EVERY_SECONDS = 0.5
+# Programs that kill before the kernel does begin where this share of memory is left (earlyoom's
+# default); what was seen so long ago still tells of a death now.
+_LOW, _RECENT_SECONDS = 0.1, 2.0
 
 
 def bounds(worker_memory_mb: int) -> dict[str, int]:
@@ -47,22 +50,49 @@ def private(pid: int) -> int:
     return 0
 
 
+def oom_kills() -> int | None:
+    """Processes that the kernel has killed for want of memory since it started, in whichever
+    container; None where it does not tell."""
+    try:
+        with open("/proc/vmstat", "rb") as stat:
+            return next((int(x.split()[1]) for x in stat if x.startswith(b"oom_kill ")), None)
+    except OSError:
+        return None
+
+
+def share_available() -> float | None:
+    """The share of this machine's memory that can be had; None where that is not told."""
+    try:
+        with open("/proc/meminfo", "rb") as info:
+            told = {line.split(b":")[0]: int(line.split()[1]) for line in info}
+        return told[b"MemAvailable"] / told[b"MemTotal"]
+    except (OSError, KeyError):
+        return None
+
+
 class MemoryWatch:
     """Kills a worker that takes more than it is allowed, before the kernel kills any process.
 
-    `limit`: bytes; 0 watches nothing. `killed`: by pid, the bytes that it had.
+    `limit`: bytes; 0 kills nothing. `killed`: by pid, the bytes that it had.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.killed: dict[int, int] = {}
         self._last = 0.0
+        self._kills = oom_kills()
+        self._low: float | None = None
 
     def look(self, pids: Iterable[int]) -> None:
         now = time.monotonic()
-        if not self.limit or now - self._last < _EVERY_SECONDS:
+        if now - self._last < _EVERY_SECONDS:
             return
         self._last = now
+        available = share_available()
+        if available is not None and available < _LOW:
+            self._low = now
+        if not self.limit:
+            return
         for pid in set(pids) - self.killed.keys():
             used = private(pid)
             if used > self.limit:
@@ -72,6 +102,14 @@ class MemoryWatch:
     def taken(self, pid: int) -> tuple[int, int] | None:
         """(bytes that it had, bytes allowed) of a process that was killed for them."""
         return (self.killed[pid], self.limit) if pid in self.killed else None
+
+    def short(self) -> bool | None:
+        """Whether a process that was killed just now may have been so for want of memory: the
+        kernel has killed some since this watch began, or little was left. None: nobody knows."""
+        if self._low is not None and time.monotonic() - self._low < _RECENT_SECONDS:
+            return True
+        kills = oom_kills()
+        return None if kills is None or self._kills is None else kills > self._kills
 
 
 def bounded(

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import traceback
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ PRISM, SPARK = "PrismRunner", "SparkRunner"
 _OTHERS = (DATAFLOW, FLINK, PORTABLE, PRISM, SPARK)
 FLINK_JAR = "FLINK_JOB_SERVER_JAR"
 """Environment variable: the job server of Beam's Flink runner, where no option names it."""
+
+STALL_S = 600.0
+"""Seconds without a sign of life after which a local process is killed: twice the time after which
+libraries for remote files give up an answer by themselves (aiohttp: 300 s)."""
 
 # What a machine needs besides a stage's models: a unit at work in each of its processes, and for
 # all that the system, Beam and the runner's own program have.
@@ -50,7 +55,8 @@ _ENVIRONMENT_NEEDS = {
 @dataclass(frozen=True)
 class Engine:
     """How steps are run. `workers` counts local processes, and `worker_memory_mb` is what each may
-    take before it is stopped (MiB; None: whatever there is); `options` are Beam's own flags.
+    take before it is stopped (MiB; None: whatever there is); `stall_s` is for how many seconds it
+    may give no sign of life (0: for ever); `options` are Beam's own flags.
 
     Raises InputError for a runner that there is not.
     """
@@ -59,6 +65,7 @@ class Engine:
     runner: str = LOCAL
     options: tuple[str, ...] = ()
     worker_memory_mb: int | None = None
+    stall_s: float = STALL_S
 
     def __post_init__(self) -> None:
         if self.local:
@@ -234,6 +241,31 @@ def service_address(engine: Engine) -> tuple[str, int] | None:
     return (parts.hostname, port) if parts.hostname and port else None
 
 
+def check_place(path: str) -> None:
+    """Raises InputError for a path of no known kind, or of one whose package is not installed."""
+    try:
+        files.filesystem(path)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{path}: {_of_no_place(error)}") from error
+    except OSError as error:
+        # Some connect, or load a library of their own; on failure it tells all it tried.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: {reason}") from error
+
+
+def place_problem(error: ImportError | ValueError) -> str:
+    """What a path that nothing checked beforehand led to, in one line, if `error` is of the file
+    system layer: a kind of paths that is unknown, or whose package is not installed. Else ""."""
+    raised = [
+        frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    return _of_no_place(error) if "fsspec.registry" in raised else ""
+
+
+def _of_no_place(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def check_places(engine: Engine, steps: Sequence[Step]) -> None:
     """Raises InputError for paths of no known kind, and for local ones where workers of the runner
     cannot see the files of this machine."""
@@ -241,13 +273,9 @@ def check_places(engine: Engine, steps: Sequence[Step]) -> None:
     for step in steps:
         for path in (*(p for paths in step.inputs.values() for p in paths), step.output):
             try:
-                files.filesystem(path)
-            except (ImportError, ValueError) as error:
-                raise InputError(f"{step.name}: {path}: {' '.join(str(error).split())}") from error
-            except OSError as error:
-                # Some connect, or load a library of their own; on failure it tells all it tried.
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise InputError(f"{step.name}: {path}: {reason}") from error
+                check_place(path)
+            except InputError as error:
+                raise InputError(f"{step.name}: {error}") from error
             if elsewhere and not files.is_remote(path):
                 raise InputError(
                     f"{step.name}: {path} is local; {elsewhere} cannot see it."

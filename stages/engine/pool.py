@@ -80,7 +80,7 @@ def import_ahead() -> None:
     import grpc.experimental  # noqa: F401
     from apache_beam.runners.worker import sdk_worker, statesampler  # noqa: F401
 
-    from stages.engine import dealing, transforms  # noqa: F401
+    from stages.engine import dealing, totals, transforms  # noqa: F401
 
     # Beam's sampler of states sleeps up to 200 ms at a time, and the end of each bundle waits for
     # it to wake up.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,10 @@ class Reporter:
     def finished(self, phase: str, unit: str, documents: int, size: int) -> None:
         self._say(e="finished", phase=phase, unit=unit, documents=documents, bytes=size)
 
+    def due(self, phase: str, n: int) -> None:
+        """How many pieces of work a phase has, finished ones of an earlier attempt included."""
+        self._say(e="due", phase=phase, n=n)
+
     def close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
@@ -56,7 +61,8 @@ class Progress:
     """The state that a progress file tells; `state` and `job` are a remote runner's words.
 
     `began`: when each running unit was begun; `first`: when the first of all was (seconds of the
-    machine's monotonic clock, which all processes share).
+    machine's monotonic clock, which all processes share). `due`: how many pieces of work a phase
+    has, once its runner has said so; `said`: how many lines each process has written.
     """
 
     running: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
@@ -65,6 +71,8 @@ class Progress:
     size: dict[str, int] = field(default_factory=dict)
     began: dict[tuple[str, str], float] = field(default_factory=dict)
     first: float | None = None
+    due: dict[str, int] = field(default_factory=dict)
+    said: Counter[int] = field(default_factory=Counter)
     state: str = ""
     job: str = ""
     _offset: int = 0
@@ -99,6 +107,10 @@ class Progress:
     def _take(self, event: dict[str, Any]) -> None:
         if event["e"] == "runner":
             self._told_by_runner(event)
+            return
+        self.said[int(str(event.get("pid", 0)))] += 1
+        if event["e"] == "due":
+            self.due[str(event["phase"])] = int(str(event["n"]))
             return
         phase, unit = str(event["phase"]), str(event["unit"])
         key = (phase, unit)

@@ -77,7 +77,8 @@ def test_every_stage_shows_its_settings_once(capfd: pytest.CaptureFixture[str], 
     stage = registry.stage_class(name)
     settings = [n for n in stage.Settings.model_fields if n not in stage.ports]
     options = [*stage.ports, *settings, *Layout.model_fields]
-    options += ["output", "name", "workers", "worker_memory_mb", "runner", "max_bad", "help"]
+    options += ["output", "name", "workers", "worker_memory_mb", "stall_s", "runner", "max_bad"]
+    options += ["help"]
     assert len(set(options)) == len(options)
     assert all(field.description for field in stage.Settings.model_fields.values())
     out, _ = run(capfd, name, "--help")

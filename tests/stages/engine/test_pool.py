@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 import os
 import resource
@@ -27,15 +28,15 @@ from pydantic import Field
 from stages import registry
 from stages.dedup.lines import keep_none
 from stages.dedup.runs import Run, decide_partition, emit_run, partitions_for
-from stages.engine import dealing
+from stages.engine import dealing, memory
 from stages.engine.deaths import Deaths
 from stages.engine.execute import Engine, Executor, StageError
-from stages.engine.memory import bounded, bounds, private
+from stages.engine.memory import MemoryWatch, bounded, bounds, private
 from stages.engine.pool import run_program
 from stages.engine.progress import Progress, Reporter
 from stages.engine.run import run_step
 from stages.engine.step import Record, Step
-from stages.engine.units import WorkUnit
+from stages.engine.units import Piece, WorkUnit
 from tests.stages.helpers import (
     HANG_GUARD_S,
     Toy,
@@ -220,13 +221,27 @@ def test_what_is_changed_of_beam_is_there() -> None:
 
 
 @slow
-def test_where_memory_ends_fewer_work_at_a_time(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_where_memory_ends_fewer_work_at_a_time_until_the_unit_is_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The kernel counts whom it kills; here it seems to kill one each time that it is asked.
+    monkeypatch.setattr(memory, "oom_kills", itertools.count().__next__)
+    attempts: list[tuple[list[int], int]] = []
+    ask = Executor._ask
+
+    def asked(self: Executor, step: Step, due: Any, engine: Engine, *more: Any) -> Any:
+        attempts.append(([unit.index for unit in due], engine.workers))
+        return ask(self, step, due, engine, *more)
+
+    monkeypatch.setattr(Executor, "_ask", asked)
     step = trouble(tmp_path, "is_killed_beside_another")
     with caplog.at_level(logging.WARNING):
         run(step)
+    assert "SIGKILL, for want of memory) on " in caplog.text
     assert "trying again with 1 at a time" in caplog.text
+    assert attempts[:2] == [([0, 1, 2, 3, 4, 5], 2), ([0], 1)]
+    # What was finished beside the death is not due again; the rest has all workers.
+    assert all((0 not in due, workers) == (True, 2) for due, workers in attempts[2:])
     check_folder(step.output)
     run_step(toy_step(tmp_path, out="undisturbed"))
     assert digests(step.output) == digests(tmp_path / "undisturbed")
@@ -280,7 +295,7 @@ def test_a_reducer_stays_within_the_memory_that_cuts_its_partitions(tmp_path: Pa
         found = Run(hashes, np.ones(len(hashes), np.int64))
         path = str(tmp_path / f"run-{unit}")
         references += [v for key, v in emit_run(found, path, unit, 0, partitions) if "00000" in key]
-    mine = [r for r in references if r[3] == 0]
+    mine = [r for r in references if r[1] == 0]
     tracemalloc.start()
     decide_partition(mine, keep_none, str(tmp_path / "bits"))
     peak = tracemalloc.get_traced_memory()[1]
@@ -315,22 +330,100 @@ def test_a_crash_is_tried_twice_and_then_told() -> None:
     assert deaths.told("a", cause) == "a worker died (signal SIGSEGV) 2 times on a"
 
 
-def test_a_kill_halves_the_workers_until_one_is_alone() -> None:
+def test_a_kill_by_hand_leaves_the_others_their_places() -> None:
+    deaths = Deaths(8)
+    assert deaths.add("a", SIGKILLED, short=False) == "signal SIGKILL"
+    assert (deaths.final, deaths.workers, deaths.again) == (False, 8, set())
+    deaths.add("b", SIGKILLED, short=False)
+    assert (deaths.final, deaths.workers) == (False, 8)
+    deaths.add("a", SIGKILLED, short=False)
+    assert deaths.final
+
+
+@pytest.mark.parametrize("short", [True, None])
+def test_a_kill_for_memory_halves_the_workers_until_one_is_alone(short: bool | None) -> None:
     deaths = Deaths(8)
     seen = []
     while not deaths.final:
-        deaths.add("a", SIGKILLED)
+        cause = deaths.add("a", SIGKILLED, short=short, alone=deaths.workers == 1)
         seen.append(deaths.workers)
     assert seen == [4, 2, 1, 1]
+    assert cause == f"signal SIGKILL, {'' if short else 'often '}for want of memory"
+
+
+def test_a_program_that_forestalls_the_kernel_begins_with_another_signal() -> None:
+    deaths = Deaths(8)
+    assert deaths.add("a", int(signal.SIGTERM), short=None) == "signal SIGTERM"
+    assert deaths.workers == 8
+    told = deaths.add("b", int(signal.SIGTERM), short=True)
+    assert (told, deaths.workers) == ("signal SIGTERM, for want of memory", 4)
+
+
+def test_all_workers_are_back_when_the_unit_that_died_is_done() -> None:
+    sizes = [10, 30, 5, 20, 40, 9]
+    due = [WorkUnit(i, 6, (Piece(f"{i}", size=size),), key=f"{i}") for i, size in enumerate(sizes)]
+    deaths = Deaths(4)
+    assert deaths.chosen(due) == due
+    deaths.add("1", SIGKILLED, short=True)
+    assert deaths.workers == 2
+    # One other worker does of the others about as much as the unit that died has.
+    assert [u.index for u in deaths.chosen(due)] == [0, 1, 2, 5]
+    deaths.over()
+    assert (deaths.workers, deaths.chosen(due)) == (4, due)
+    # So many are too many for other units, too.
+    deaths.add("4", SIGKILLED, short=True)
+    deaths.over()
+    assert deaths.workers == 2
+
+
+def test_half_of_the_workers_that_there_were() -> None:
+    # Of 64 that were asked for, a step of six units has eight.
+    deaths = Deaths(64)
+    deaths.add("a", SIGKILLED, short=True, workers=8)
+    assert deaths.workers == 4
+
+
+def test_one_that_died_alone_has_had_its_chances() -> None:
+    deaths = Deaths(8)
+    deaths.add("a", SIGKILLED, short=True)
+    deaths.add("a", SIGKILLED, short=True, alone=True)
+    assert deaths.final
 
 
 def test_a_worker_killed_for_its_memory_leaves_the_others_their_places() -> None:
     deaths = Deaths(8)
-    deaths.add("a", SIGKILLED, (600 << 20, 500 << 20))
+    deaths.add("a", SIGKILLED, taken=(600 << 20, 500 << 20))
     assert (deaths.final, deaths.workers) == (False, 8)
-    cause = deaths.add("a", SIGKILLED, (600 << 20, 500 << 20))
+    cause = deaths.add("a", SIGKILLED, taken=(600 << 20, 500 << 20))
     assert cause == "600 MiB of memory, worker_memory_mb allows 500"
     assert deaths.final
+
+
+def test_whether_memory_was_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    kills: list[int | None] = [7]
+    monkeypatch.setattr(memory, "oom_kills", lambda: kills[-1])
+    monkeypatch.setattr(memory, "share_available", lambda: 0.5)
+    watch = MemoryWatch(0)
+    watch.look([])
+    assert watch.short() is False
+    kills.append(8)
+    assert watch.short() is True
+    kills.append(None)
+    assert watch.short() is None
+    kills.append(8)
+    later = MemoryWatch(0)
+    assert later.short() is False
+    monkeypatch.setattr(memory, "share_available", lambda: 0.05)
+    later.look([])
+    assert later.short() is True
+
+
+def test_the_kernel_tells_of_memory() -> None:
+    if not os.path.exists("/proc/meminfo"):
+        pytest.skip("no /proc/meminfo on this system")
+    share = memory.share_available()
+    assert share is not None
+    assert 0 < share <= 1
 
 
 @slow

@@ -81,3 +81,41 @@ def test_a_step_is_never_silent_for_long(tmp_path: Path) -> None:
     for pulse in set(threading.enumerate()) - before:
         pulse.join(HANG_GUARD_S)
         assert not pulse.is_alive()
+
+
+def test_keys_are_counted_against_their_total_once_it_is_known(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    step = Step("pairs", "toy", str(tmp_path / "out"), {})
+    path = str(tmp_path / "p")
+    runner = Reporter(path)
+    state = Progress()
+    with StepProgress(Console(file=shown, width=200), every=0.0) as progress:
+        tick = progress.tick(step)
+        runner.started("reduce", "00000-of-00002")
+        state.read(path)
+        tick(state, 4)
+        runner.due("reduce", 7)
+        runner.finished("reduce", "00000-of-00002", 0, 0)
+        state.read(path)
+        tick(state, 4)
+    runner.close()
+    assert state.said == {os.getpid(): 3}
+    lines = [line for line in shown.getvalue().splitlines() if "keys" in line]
+    assert lines == ["  pairs: reduce, 0 keys done", "  pairs: reduce, 1 of 7 keys done"]
+
+
+def test_bars_have_the_totals_that_are_known(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    state = Progress(done={"emit": 4, "gather": 1, "reduce": 1}, due={"emit": 6, "reduce": 7})
+    with StepProgress(console) as progress:
+        tick = progress.tick(Step("pairs", "toy", str(tmp_path / "out"), {}))
+        tick(state, 5)
+        found = {t.description: (t.completed, t.total) for t in progress._bars.tasks}
+        assert found == {
+            "pairs (emit)": (4, 6),
+            "pairs (gather)": (1, None),
+            "pairs (reduce)": (1, 7),
+        }
+        state.due["gather"] = 3
+        tick(state, 5)
+        assert progress._bars.tasks[1].total == 3
