@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
 import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks import ccnet_path, ceiling, data, growth, hotspots, kernels, plots, sheets, targets
+from benchmarks import (
+    ccnet_path,
+    ceiling,
+    command,
+    data,
+    growth,
+    hotspots,
+    kernels,
+    plots,
+    references,
+    sheets,
+    targets,
+)
 from benchmarks import stages as measuring
 from benchmarks.cases import DOCUMENT_STEPS, Case, cases
-from benchmarks.measure import REPO, MeasureError, in_new_process
-from benchmarks.sheets import Sheet
+from benchmarks.machine import Conditions, machine
+from benchmarks.measure import REPO, in_new_process
+from benchmarks.sheet import Sheet, show
 
 _PAGE = REPO / "docs" / "performance.md"
 _PICTURES = REPO / "docs" / "performance"
@@ -29,46 +36,33 @@ _FLAMES = (*ccnet_path.STEPS, "tokens")
 
 
 def main() -> int:
-    """Exit codes: 0 done, 1 something that was to be measured failed, 2 bad arguments or data."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        help="folder with WET files and Wikipedia dumps [default: $LLAMA_CORPUS_DATA, shared/data"
-        " beside the project, or else the embedded sample]",
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks", __doc__)
+    parser.raw_data(
+        "folder with WET files and Wikipedia dumps [default: $LLAMA_CORPUS_DATA, shared/data beside"
+        " the project, or else the embedded sample]"
     )
-    parser.add_argument("--sample", action="store_true", help="the embedded sample in any case")
-    parser.add_argument("--repeats", type=int, default=3, help="of each stage and floor [3]")
-    parser.add_argument("--path-repeats", type=int, default=2, help="of the path by workers [2]")
-    parser.add_argument("--workers", type=int, default=2, help="compared with one worker [2]")
-    parser.add_argument("--write", action="store_true", help="also write docs/performance.md")
+    parser.repeats(3, "of each stage and floor")
+    parser.repeats(2, "of the path by workers", "--path-repeats")
+    parser.add_argument(
+        "--workers", type=command.number(2), default=2, help="compared with one worker [2]"
+    )
+    parser.page("docs/performance.md")
     options = parser.parse_args()
-    if min(options.repeats, options.path_repeats) < 1 or options.workers < 2:
-        parser.error("at least one repetition, and two workers")
+    return command.run(lambda: report(options))
 
-    logging.getLogger().setLevel(logging.ERROR)
-    started = time.perf_counter()
-    load = os.getloadavg()[0]
+
+def report(options: argparse.Namespace) -> None:
+    """Measures, prints, and writes if it is to. Raises FileNotFoundError, MeasureError."""
+    conditions, folder = Conditions(), command.folder_of(options)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as work:
-        folder = None if options.sample else options.data or data.default_folder()
-        try:
-            raw = data.find(folder, Path(work))
-            found, pictures = measure(raw, folder, work, options)
-        except FileNotFoundError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except MeasureError as error:
-            print(f"failed: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            return 1
+        raw = data.find(folder, Path(work))
+        found, pictures = measure(raw, folder, work, options)
     about = (
-        f"{sheets.machine()}. Data: {raw.name}, {len(raw.wet.large)} WET files"
+        f"{machine()}. Data: {raw.name}, {len(raw.wet.large)} WET files"
         f"{' (copies)' if raw.wet.copied else ''}; {data.TIMES} times that for CCNet's path and for"
         " workers."
-        f" {options.repeats} repetitions, {options.path_repeats} by workers."
-        f" {sheets.load(load)}. It took {time.perf_counter() - started:.0f} s."
+        f" {options.repeats} repetitions, {options.path_repeats} by workers. {conditions}"
     )
     show(found, about)
     if options.write:
@@ -76,7 +70,6 @@ def main() -> int:
         for name, picture in pictures.items():
             (_PICTURES / f"{name}.svg").write_text(picture, encoding="utf-8")
         _PAGE.write_text(page(found, about, [p.stem for p in sorted(_PICTURES.glob("*.svg"))]))
-    return 0
 
 
 def measure(
@@ -89,9 +82,8 @@ def measure(
     found = cases(raw, steps, large=True)
     tiny = data.tiny(raw, Path(work, "raw"))
     little = cases(tiny, f"{work}/tiny", large=False)
-    measured = measuring.beside_floors(
-        *([c for c in some if c.name != "tokens"] for some in (found, little)), options.repeats, say
-    )
+    most, least = ([c for c in some if c.name != "tokens"] for some in (found, little))
+    measured = measuring.beside_floors(most, least, options.repeats, say)
     say("kernels")
     alone = kernels.measure(f"{steps}/commoncrawl", f"{steps}/line_dedup", options.repeats)
     times = len(raw.wet.large) * data.TIMES
@@ -126,26 +118,31 @@ def measure(
                 f"the path with {n} worker{'s' if n > 1 else ''}: {i + 1} of {options.path_repeats}"
             )
             done.append(measuring.run_path(path, n))
-    most = ceiling.measure(options.workers)
+    bound = ceiling.measure(options.workers)
     aim = targets.CPU_RATIO
     pictures["ratios"] = plots.bars(
         "CPU of a step by that of its floor", sheets.ratios(measured), aim, f"{aim:g}"
     )
-    for name, up, figures in (
-        ("memory", "peak MB", {n: run.peak_rss for n, run in grown.runs.items()}),
-        ("cpu", "CPU s in units", {n: run.cpu_s for n, run in grown.runs.items()}),
-    ):
-        scale = 1e-6 if name == "memory" else 1.0
-        lines = {
-            step: {float(n): row[step] * scale for n, row in figures.items() if row.get(step)}
+    across = f"times {grown.text_bytes / 1e6:.1f} MB of text"
+    for role, name in (("worker", "memory"), ("runner", "memory-runner")):
+        peaks = {
+            step: {float(n): size / 1e6 for n, size in grown.peaks(step, role).items()}
             for step in grown.steps()
         }
-        across = f"times {grown.text_bytes / 1e6:.1f} MB of text"
-        pictures[name] = plots.lines(f"{up} with more data", across, up, lines, log=name == "cpu")
+        if any(peaks.values()):
+            title = f"peak MB of {role}s with more data"
+            known = {step: points for step, points in peaks.items() if points}
+            pictures[name] = plots.lines(title, across, "peak MB", known)
+    cpu = {
+        step: {float(n): seconds for n, seconds in grown.cpu(step).items() if seconds}
+        for step in grown.steps()
+    }
+    up = "CPU s in units"
+    pictures["cpu"] = plots.lines(f"{up} with more data", across, up, cpu, log=True)
     aims = [
         *targets.ccnet(beside),
         *targets.floors(measured),
-        *targets.workers(runs, start, most),
+        *targets.workers(runs, start, bound),
         *targets.kernels(alone),
         *targets.tokens(measured),
         *targets.hotspots(hot),
@@ -159,7 +156,7 @@ def measure(
         *([hotspots.sheet(hot)] if hot else []),
         sheets.where_time_goes(measured),
         sheets.growth(grown),
-        sheets.workers(runs, start, most),
+        sheets.workers(runs, start, bound),
     ], pictures
 
 
@@ -188,16 +185,6 @@ def _flames(found: Sequence[Case], work: str) -> dict[str, str]:
     return pictures
 
 
-def show(found: list[Sheet], about: str) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(about, highlight=False)
-    for sheet in found:
-        console.print()
-        console.print(sheet.rich())
-        for note in sheet.notes:
-            console.print(note, highlight=False)
-
-
 def page(found: list[Sheet], about: str, pictures: Sequence[str]) -> str:
     """The page in Markdown; `pictures` are names of SVG files in the folder beside it."""
     head = (
@@ -205,6 +192,8 @@ def page(found: list[Sheet], about: str, pictures: Sequence[str]) -> str:
         f" machine at hand.\n\n{about}\n"
     )
     sheets_ = [sheet.markdown() for sheet in found]
+    if references.SECTION.exists():
+        sheets_.append(references.SECTION.read_text(encoding="utf-8"))
     plain = [name for name in pictures if "flame" not in name]
     flames = [name for name in pictures if "flame" in name]
     if plain:

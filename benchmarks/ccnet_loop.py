@@ -28,7 +28,8 @@ import pyarrow as pa
 import sentencepiece
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from benchmarks.floors import _line_key, _model_line, _write
+from benchmarks.floors.normal_forms import line_key, model_line
+from benchmarks.floors.tables import write
 from benchmarks.measure import as_json, costed
 
 MIN_CHARS = 300
@@ -71,7 +72,7 @@ def run(wet: list[str], models: str, language: str, model: str, out: str) -> Loo
         model_file=str(Path(models, f"{language}.sp.model"))
     )
     ngrams = kenlm.Model(str(Path(models, f"{language}.arpa.bin")))
-    key, normalise = _line_key(), _model_line()
+    key, normalise = line_key(), model_line()
     empty = hashlib.sha1(b"").digest()[:8]
     work = LoopWork()
 
@@ -130,7 +131,7 @@ def run(wet: list[str], models: str, language: str, model: str, out: str) -> Loo
         for number, rows in enumerate(files):
             for row in rows:
                 row["bucket"] = bucket(row["perplexity"], low, high)
-            _write(pa.Table.from_pylist(rows, SCHEMA), out, number)
+            write(pa.Table.from_pylist(rows, SCHEMA), out, number)
     return work
 
 

@@ -5,7 +5,6 @@ python -m benchmarks.ccnet_path [--files 4] [--repeats 3]
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from benchmarks import data
+from benchmarks import command, data
 from benchmarks.cases import LANGUAGE, Case, cases
 from benchmarks.ccnet_loop import MIN_CHARS
 from benchmarks.measure import Cost, in_fork, in_new_process
@@ -166,19 +165,24 @@ def text(found: CcnetPath) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=8, help="WET files [8]")
-    parser.add_argument("--repeats", type=int, default=3, help="of each way, in turns [3]")
+def main() -> int:
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks.ccnet_path", __doc__)
+    parser.add_argument("--files", type=command.number(1), default=8, help="WET files [8]")
+    parser.repeats(3, "of each way, in turns")
     parser.add_argument("--models", help="folder of a language_model step [trained here]")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as work:
-        raw = data.find(data.default_folder(), Path(work))
-        import_everything()
-        models = options.models or _models(cases(raw, f"{work}/models", large=False))
-        tiny = data.tiny(raw, Path(work, "raw")).wet.small
-        wet = raw.wet.large[: options.files]
-        print(text(measure(wet, tiny, models, work, options.repeats, to_stderr)))
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory(prefix="benchmarks-") as below:
+            raw = data.find(data.default_folder(), Path(below))
+            import_everything()
+            models = options.models or _models(cases(raw, f"{below}/models", large=False))
+            tiny = data.tiny(raw, Path(below, "raw")).wet.small
+            wet = raw.wet.large[: options.files]
+            print(text(measure(wet, tiny, models, below, options.repeats, to_stderr)))
+
+    return command.run(work)
 
 
 def _models(found: Sequence[Case]) -> str:
@@ -191,4 +195,4 @@ def _models(found: Sequence[Case]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,6 +1,6 @@
 """Encoders side by side: MB/s of UTF-8 text on one core, ids compared with SentencePiece's.
 
-    python benchmarks/encoders.py --model tokenizer.model 'wet/*.wet.gz'
+    python -m benchmarks.encoders --model tokenizer.model 'wet/*.wet.gz'
 
 Reads WET files, text, JSON lines or Parquet; takes documents until `--megabytes` of text.
 """
@@ -17,6 +17,7 @@ import numpy as np
 import sentencepiece
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
+from benchmarks import command
 from tokenizer.encode import Encoder
 from tokenizer.inputs import expand, read_texts
 from tokenizer.model import ModelFile
@@ -44,14 +45,18 @@ def sample(paths: list[str], megabytes: float) -> list[str]:
     return texts
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks.encoders", __doc__)
     parser.add_argument("inputs", nargs="+")
     parser.add_argument("--model", required=True)
     parser.add_argument("--megabytes", type=float, default=8)
-    parser.add_argument("--rounds", type=int, default=3, help="the best round counts")
+    parser.repeats(3, "of each encoder; the best counts", "--rounds")
     options = parser.parse_args()
+    return command.run(lambda: show(options))
 
+
+def show(options: argparse.Namespace) -> None:
     texts = sample(expand(options.inputs), options.megabytes)
     size = sum(len(text.encode()) for text in texts) / 1e6
     model = ModelFile.load(options.model)
@@ -88,4 +93,4 @@ def _cpu_seconds(encode: Callable[[str], object], texts: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

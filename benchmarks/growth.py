@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.cases import DOCUMENT_STEPS, Case, cases
-from benchmarks.stages import PathRun, Say, run_path
+from benchmarks.stages import Say, WatchedRun, run_watched
 
 SIZES = (1, 2, 4, 8, 16)
 MODELS_UP_TO = 4
@@ -21,20 +21,34 @@ _TARGET = re.compile(rb"(?im)^(warc-target-uri:[ \t]*[a-z]+://)")
 _ID = re.compile(rb"(?im)^(warc-record-id:[ \t]*<urn:uuid:)[0-9a-f]{4}")
 
 
+ROLES = ("worker", "runner", "launcher")
+"""The processes whose memory could grow: mothers hold no more than the list of units."""
+
+
 @dataclass(frozen=True)
 class Growth:
-    """By number of times as much data: what each step took. `text_bytes`: of the least data."""
+    """By number of times as much data: each step's run. `text_bytes`: of the least data."""
 
-    runs: dict[int, PathRun]
+    runs: dict[int, dict[str, WatchedRun]]
     text_bytes: int
 
     def steps(self) -> list[str]:
-        return list(self.runs[min(self.runs)].peak_rss)
+        return list(self.runs[min(self.runs)])
+
+    def peaks(self, step: str, role: str) -> dict[int, int]:
+        """Bytes of a step's largest process of a role, where known, by number of times as much
+        data, ascending."""
+        found = {n: runs[step].used[role].peak_rss for n, runs in self.runs.items() if step in runs}
+        return {n: found[n] for n in sorted(found) if found[n]}
+
+    def cpu(self, step: str) -> dict[int, float]:
+        """CPU seconds inside a step's units."""
+        return {n: runs[step].cpu_s for n, runs in self.runs.items() if step in runs}
 
 
 def measure(raw: data.RawData, work: str, say: Say, sizes: Sequence[int] = SIZES) -> Growth:
-    """Runs all steps on more and more data, with one worker. Writes below `work`."""
-    runs: dict[int, PathRun] = {}
+    """Runs all steps on more and more data. Writes below `work`."""
+    runs: dict[int, dict[str, WatchedRun]] = {}
     for size in sizes:
         say(f"everything with {size} times the data")
         given = data.RawData(
@@ -49,10 +63,10 @@ def measure(raw: data.RawData, work: str, say: Say, sizes: Sequence[int] = SIZES
         least = f"{work}/{sizes[0]}"
         models = None if size <= MODELS_UP_TO else least
         found = cases(given, f"{work}/{size}", large=False, models=models)
-        runs[size] = run_path([case for case in found if _measured(case, size)], 1)
+        runs[size] = {case.name: run_watched(case.step) for case in found if _measured(case, size)}
         if size != sizes[0]:
             shutil.rmtree(f"{work}/{size}")
-    return Growth(runs, runs[sizes[0]].text_bytes_in["url_dedup"])
+    return Growth(runs, runs[sizes[0]]["url_dedup"].text_bytes_in)
 
 
 def _measured(case: Case, size: int) -> bool:

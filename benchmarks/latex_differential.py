@@ -8,18 +8,17 @@ this project's reading of it.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import data
+from benchmarks import command, data
 from stages.arxiv import ArxivSettings, Paper, read_paper
 from stages.arxiv.output import BombError
 from stages.arxiv.submission import DamagedError, unpack
@@ -207,15 +206,19 @@ def papers(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 
 def main() -> int:
-    """Exit codes: 0 done, 2 no data."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latex_differential")
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks.latex_differential", __doc__)
     parser.add_argument("tars", nargs="*", type=Path, help="bulk tars [those of the data folder]")
     tars = parser.parse_args().tars
+    return command.run(lambda: show(tars))
+
+
+def show(tars: Sequence[Path]) -> None:
+    """Compares all papers of the tars. Raises FileNotFoundError where there is none."""
     if not tars and (folder := data.default_folder()) is not None:
         tars = sorted((folder / "arxiv").glob("*.tar"))
     if not tars:
-        print("error: name bulk tars (arXiv_src_YYMM_NNN.tar)", file=sys.stderr)
-        return 2
+        raise FileNotFoundError("name bulk tars (arXiv_src_YYMM_NNN.tar)")
     counts = Counts()
     for path in tars:
         for name, files in papers(path):
@@ -233,7 +236,6 @@ def main() -> int:
         table.add_row(meaning, str(counts.papers[kind]), f"{counts.times[kind]:,}")
     Console(width=100).print(table)
     print(f"text: {counts.ours:,} characters here, {counts.theirs:,} by regular expressions")
-    return 0
 
 
 if __name__ == "__main__":

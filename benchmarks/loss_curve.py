@@ -5,12 +5,11 @@ Training loss by step, and the held-out loss of each source where it was evaluat
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from benchmarks import command
 from trainer_min.log import read_log
 
 WIDTH, HEIGHT = 860, 420
@@ -88,18 +87,19 @@ def svg(lines: dict[str, Points], title: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    run, out = map(Path, arguments)
-    try:
-        out.write_text(svg(curves(run), f"{run.name}: loss by step"), encoding="utf-8")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main() -> int:
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks.loss_curve", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a training run, with log.jsonl")
+    parser.add_argument("out", type=Path, help="the picture (SVG)")
+    options = parser.parse_args()
+
+    def work() -> None:
+        run = options.run
+        options.out.write_text(svg(curves(run), f"{run.name}: loss by step"), encoding="utf-8")
+
+    return command.run(work, ValueError)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main())

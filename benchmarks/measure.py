@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 REPO = Path(__file__).resolve().parents[1]
+_LOOK_EVERY_SECONDS = 0.02
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -73,12 +74,17 @@ def _cpu_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def in_fork(call: Callable[[], T]) -> tuple[T, Cost]:
-    """Runs `call` in a fork of this process, which has its imports already. Raises MeasureError."""
+def in_fork(call: Callable[[], T], look: Callable[[int], None] | None = None) -> tuple[T, Cost]:
+    """Runs `call` in a fork of this process, which has its imports already. Raises MeasureError.
+
+    `look` gets the pid of the fork again and again while it runs.
+    """
     here, there = _FORK.Pipe()
     process = _FORK.Process(target=_answer, args=(there, call))
     process.start()
     there.close()
+    while look is not None and not here.poll(_LOOK_EVERY_SECONDS):
+        look(process.pid or 0)
     try:
         value, cost, error = here.recv()
     except EOFError:

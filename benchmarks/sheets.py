@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from rich.table import Table
 
 from benchmarks.cases import DOCUMENT_STEPS, MODEL_STEPS
 from benchmarks.ccnet_path import CcnetPath
 from benchmarks.floors import FLOORS
-from benchmarks.growth import MODELS_UP_TO, Growth
+from benchmarks.growth import MODELS_UP_TO, ROLES, Growth
 from benchmarks.kernels import Kernel
 from benchmarks.measure import Cost, Spread
+from benchmarks.sheet import Sheet
 from benchmarks.stages import Measured, PathRun
 
-# Load average below which a machine counts as idle.
-_QUIET = 0.5
 # CPU seconds below which a difference is noise.
 _LEAST_S = 0.1
 _PATH = (*DOCUMENT_STEPS, "tokens")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table: the first column holds words, the others figures. Some names have two lines."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-    def rich(self) -> Table:
-        table = Table(title=self.title, title_justify="left", caption_justify="left")
-        for i, name in enumerate(self.columns):
-            table.add_column(name, justify="right" if i else "left", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def markdown(self) -> str:
-        head = [name.replace("\n", " ") for name in self.columns]
-        lines = [head, ["---", *["--:"] * (len(head) - 1)], *self.rows]
-        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return "\n\n".join([f"## {self.title}", body, *self.notes]) + "\n"
 
 
 def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
@@ -190,17 +158,20 @@ def growth(found: Growth) -> Sheet:
     sizes = sorted(found.runs)
     rows = []
     for step in found.steps():
-        peaks = {n: found.runs[n].peak_rss[step] for n in sizes if step in found.runs[n].peak_rss}
-        cells = [_mb(peaks[n]) if n in peaks else "" for n in sizes]
-        times = f"{peaks[max(peaks)] / peaks[min(peaks)]:.2f}" if len(peaks) > 1 else ""
-        rows.append((step, *cells, times))
+        for role in ROLES:
+            peaks = found.peaks(step, role)
+            cells = [_mb(peaks[n]) if n in peaks else "" for n in sizes]
+            times = f"{peaks[max(peaks)] / peaks[min(peaks)]:.2f}" if len(peaks) > 1 else ""
+            rows.append((f"{step}: {role}", *cells, times))
     return Sheet(
         "Memory with more data",
-        ("step", *(f"{n}x\npeak MB" for n in sizes), "growth"),
+        ("step: process", *(f"{n}x\npeak MB" for n in sizes), "growth"),
         tuple(rows),
         (
-            f"1x: {_mb(found.text_bytes, 1)} MB of text. Peak memory of the largest process that"
-            " did work units, one worker. Beyond the data given, pages come again with another host"
+            f"1x: {_mb(found.text_bytes, 1)} MB of text. Peak memory of the largest worker, of the"
+            " runner (Beam's local one, which holds what goes through GroupByKey) and of the"
+            " launching process, two workers; a step's launcher is a fork of the measuring process,"
+            " and holds its imports. Beyond the data given, pages come again with another host"
             " and a further word in each line, so that none is a duplicate. From"
             f" {max(n for n in sizes if n <= MODELS_UP_TO)}x on the models are those of 1x: their"
             " settings bound how much text they are trained on, which is more than there is here."
@@ -312,35 +283,6 @@ def workers(
 
 def _scaling(name: str, seconds: Sequence[float], ratio: float) -> tuple[str, ...]:
     return (name, *(f"{s:.2f}" for s in seconds), f"{ratio:.2f}")
-
-
-def load(average: float) -> str:
-    """What the load of the machine before the first measurement means for the figures."""
-    if average < _QUIET:
-        return f"Load average before: {average:.1f}"
-    return (
-        f"Load average before: {average:.1f}, so others used the cores: wall seconds and the"
-        " gain by workers are worth little, CPU seconds are somewhat too high"
-    )
-
-
-def machine() -> str:
-    """Number of cores, class of CPU, Python: no names, no paths."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores ({cpu_class()}), Python {platform.python_version()}"
-
-
-def cpu_class() -> str:
-    """`x86_64, AMD EPYC`: architecture and family, without the model's number."""
-    family = ""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        words = re.sub(r"\(\w+\)", "", found[1]).split() if found else []
-        named = [w for w in words if w.isalpha() and w not in ("CPU", "Processor")]
-        family = " ".join(named[:3])
-    except OSError:
-        pass
-    return f"{platform.machine()}{f', {family}' if family else ''}"
 
 
 def _marginal(measured: Measured, stage: Sequence[float], floor: str, bare: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""Measures the stages: each beside its floors, with more data, and with more workers."""
+"""Measures the stages: each beside its floors, with more workers, and process by process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from benchmarks.cases import DOCUMENT_STEPS, Case
 from benchmarks.measure import Cost, in_fork, in_new_process
+from benchmarks.processes import Tree, Used
 from stages import registry
 from stages.engine.execute import Engine, Executor
 from stages.engine.manifest import Manifest
+from stages.engine.progress import Progress
 from stages.engine.run import run_step
 from stages.engine.step import Step
 
@@ -64,15 +65,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class PathRun:
-    """Steps run one after another by one executor: seconds and peak memory of each.
-
-    `cpu_s` is that inside work units.
-    """
+    """Steps run one after another by one executor: wall seconds of each."""
 
     workers: int
     wall_s: dict[str, float]
-    cpu_s: dict[str, float]
-    peak_rss: dict[str, int]
     text_bytes_in: dict[str, int]
 
     @property
@@ -157,12 +153,47 @@ def run_path(found: Sequence[Case], workers: int) -> PathRun:
         return done
 
     manifests, _ = in_fork(run)
-
-    def figure(name: str) -> dict[str, Any]:
-        return {step: m.run[name] for step, m in manifests.items()}
-
+    wall = {step: m.run["wall_s"] for step, m in manifests.items()}
     sizes = {step: m.counts.text_bytes_in for step, m in manifests.items()}
-    return PathRun(workers, figure("wall_s"), figure("cpu_s"), figure("peak_rss"), sizes)
+    return PathRun(workers, wall, sizes)
+
+
+@dataclass(frozen=True)
+class WatchedRun:
+    """One run of a step by an executor. `cpu_s`: inside work units; `used`: what the processes of
+    each role (`benchmarks.processes.ROLES`) used in all; `done`: pieces of work by phase."""
+
+    cpu_s: float
+    text_bytes_in: int
+    used: dict[str, Used]
+    done: dict[str, int]
+
+    @property
+    def cpu_outside_units_s(self) -> float:
+        return sum(used.cpu_s for used in self.used.values()) - self.cpu_s
+
+
+def run_watched(step: Step) -> WatchedRun:
+    """Runs a step anew with an executor of its own and two workers: one alone would be the runner
+    as well."""
+    shutil.rmtree(step.output, ignore_errors=True)
+
+    def run() -> tuple[Manifest, dict[str, int]]:
+        last = Progress()
+
+        def tick(progress: Progress, _: int) -> None:
+            last.done = progress.done
+
+        with Executor(Engine(workers=2)) as executor:
+            return run_step(step, executor, tick).manifest, last.done
+
+    tree = Tree()
+    (manifest, done), _ = in_fork(run, tree.look)
+    used = tree.used()
+    # Units tell the peaks of their process and of programs that they start exactly.
+    most = max(used["worker"].peak_rss, manifest.run["peak_rss"])
+    used["worker"] = Used(most, used["worker"].cpu_s)
+    return WatchedRun(manifest.run["cpu_s"], manifest.counts.text_bytes_in, used, done)
 
 
 def to_stderr(text: str) -> None:

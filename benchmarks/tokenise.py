@@ -9,23 +9,19 @@ turns, each on one core. Then their ids are compared, document by document.
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
-import os
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks import data, sheets, stages
-from benchmarks.__main__ import show
+from benchmarks import command, data, stages
+from benchmarks.machine import Conditions, machine
 from benchmarks.measure import REPO, Cost, MeasureError, in_new_process
+from benchmarks.sheet import show
 from benchmarks.tokenise_report import (
     JUDGE,
     STAGE,
@@ -72,48 +68,36 @@ class Input:
 
 
 def main() -> int:
-    """Exit codes: 0 done, 1 something that was to be measured failed, 2 bad arguments or data."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenise", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder with WET files [as python -m benchmarks]")
-    parser.add_argument("--sample", action="store_true", help="the embedded sample in any case")
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks.tokenise", __doc__)
+    parser.raw_data()
     parser.add_argument("--model", type=Path, help="a SentencePiece BPE model")
-    parser.add_argument("--repeats", type=int, default=3, help="of each program [3]")
-    parser.add_argument("--json", type=Path, help="also write all figures into this file")
-    parser.add_argument("--write", action="store_true", help="also write docs/throughput.md")
+    parser.repeats(3, "of each program")
+    parser.json()
+    parser.page("docs/throughput.md")
     options = parser.parse_args()
-    if options.repeats < 1:
-        parser.error("at least one repetition")
-    logging.getLogger().setLevel(logging.ERROR)
-    load, started = os.getloadavg()[0], time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as work:
-        folder = None if options.sample else options.data or data.default_folder()
-        try:
-            raw = data.find(folder, Path(work))
-        except FileNotFoundError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        try:
-            found = compare(raw, Path(work), options.model or model_of(folder), options.repeats)
-        except (MeasureError, BrokenError) as error:
-            print(f"failed: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            return 1
-    about = (
-        f"{sheets.machine()}. {found.data}: {found.documents:,} documents,"
-        f" {found.text_bytes / 1e6:.1f} MB of text, {found.measured[JUDGE].tokens:,} tokens;"
-        f" {found.tokenizer}."
-        f" {options.repeats} repetitions in turns. {sheets.load(load)}."
-        f" It took {time.perf_counter() - started:.0f} s."
-    )
-    sheet = table(found)
-    show([sheet], about)
-    if options.json:
-        options.json.write_text(json.dumps({"about": about, **found.to_json()}, indent=1) + "\n")
-    if options.write:
-        _PAGE.write_text(page(sheet, about))
-    return 0
+
+    def work() -> None:
+        conditions, folder = Conditions(), command.folder_of(options)
+        with tempfile.TemporaryDirectory(prefix="benchmarks-") as below:
+            raw = data.find(folder, Path(below))
+            model = options.model or model_of(folder)
+            found = compare(raw, Path(below), model, options.repeats)
+        about = (
+            f"{machine()}. {found.data}: {found.documents:,} documents,"
+            f" {found.text_bytes / 1e6:.1f} MB of text, {found.measured[JUDGE].tokens:,} tokens;"
+            f" {found.tokenizer}."
+            f" {options.repeats} repetitions in turns. {conditions}"
+        )
+        sheet = table(found)
+        show([sheet], about)
+        if options.json:
+            told = {"about": about, **found.to_json()}
+            options.json.write_text(json.dumps(told, indent=1) + "\n")
+        if options.write:
+            _PAGE.write_text(page(sheet, about))
+
+    return command.run(work, BrokenError)
 
 
 def model_of(folder: Path | None) -> Path | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.measure import Cost, Spread
-from benchmarks.sheets import Sheet
+from benchmarks.sheet import Sheet
 from stages.tokens import TokensSettings
 
 STAGE = "tokens"

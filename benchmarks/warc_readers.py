@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
-import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -21,6 +19,8 @@ from pathlib import Path
 from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
+from benchmarks import command
+from benchmarks.data import default_folder
 from stages.commoncrawl import CommonCrawlReader, Settings
 from stages.commoncrawl.records import RawRecord, iter_records
 from stages.outcomes import Tally
@@ -136,16 +136,23 @@ def conduct(folder: Path) -> None:
             print(f"{others[0]:>18} {others[1]:>10} {here:6} {faults:6}  {path.name}")
 
 
-def main() -> None:
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = Path(os.environ.get("LLAMA_CORPUS_DATA", default)) / "commoncrawl"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root
-    if not folder.is_dir():
-        sys.exit(f"no such folder: {folder}")
-    speed("WET", sorted((folder / "wet").glob("*.gz")))
-    speed("WARC", sorted((folder / "warc").glob("*.gz")))
-    conduct(folder / "fixtures")
+def main() -> int:
+    """Exit codes: those of `benchmarks.command`."""
+    parser = command.Parser("benchmarks.warc_readers", __doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="[commoncrawl of the data folder]")
+    given = parser.parse_args().folder
+
+    def work() -> None:
+        default = default_folder()
+        folder = given or (default / "commoncrawl" if default else None)
+        if folder is None or not folder.is_dir():
+            raise FileNotFoundError(f"no such folder: {folder}")
+        speed("WET", sorted((folder / "wet").glob("*.gz")))
+        speed("WARC", sorted((folder / "warc").glob("*.gz")))
+        conduct(folder / "fixtures")
+
+    return command.run(work)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import ceiling, targets
 from benchmarks.ccnet_path import CcnetPath
 from benchmarks.growth import Growth
 from benchmarks.hotspots import Hotspot
 from benchmarks.kernels import Kernel
 from benchmarks.measure import Cost
+from benchmarks.processes import Used
 from benchmarks.sheets import DOCUMENT_STEPS
-from benchmarks.stages import FloorRun, Measured, PathRun, StageRun
+from benchmarks.stages import FloorRun, Measured, PathRun, StageRun, WatchedRun
 
 
 def measured(stage: float, **floors: float) -> Measured:
@@ -25,7 +28,12 @@ def measured(stage: float, **floors: float) -> Measured:
 
 
 def path(workers: int, seconds: float) -> PathRun:
-    return PathRun(workers, dict.fromkeys(DOCUMENT_STEPS, seconds), {}, {"some": workers}, {})
+    return PathRun(workers, dict.fromkeys(DOCUMENT_STEPS, seconds), {})
+
+
+def grown(worker: int, runner: int) -> dict[str, WatchedRun]:
+    used = {"worker": Used(worker), "runner": Used(runner), "launcher": Used()}
+    return {"some": WatchedRun(1.0, 1, used, {})}
 
 
 def test_a_slow_stage_is_named_with_its_ratio() -> None:
@@ -77,13 +85,21 @@ def test_tokens_workers_and_memory() -> None:
     gain, start = targets.workers(runs, {1: {"first_s": 1.6}, 2: {"first_s": 1.0}}, 1.9)
     assert (gain.found, gain.met) == ("1.80x; 2 processes of a plain loop: 1.90x", True)
     assert (start.found, start.met) == ("1.6 s", False)
-    (row,) = targets.memory(Growth({1: path(1, 1.0), 16: path(2, 1.0)}, 1))
+    (row,) = targets.memory(Growth({1: grown(10, 10), 16: grown(20, 11)}, 1))
     assert (row.what, row.found, row.met) == (
         "peak memory with 16 times the data",
-        "at most 2.00x (some)",
+        "at most: worker 2.00x (some), runner 1.10x (some), launcher 0.00x (not known)",
         False,
     )
     assert targets.sheet([row]).markdown().count("\n| ") == 3
+
+
+@pytest.mark.parametrize(("worker", "runner", "met"), [(12, 12, True), (12, 13, False)])
+def test_memory_of_the_runner_counts_as_that_of_workers(
+    worker: int, runner: int, met: bool
+) -> None:
+    (row,) = targets.memory(Growth({16: grown(worker, runner), 1: grown(10, 10)}, 1))
+    assert row.met == met
 
 
 def test_two_processes_of_a_loop_do_something() -> None:

@@ -19,12 +19,25 @@ import pyarrow.parquet as pq
 import pytest
 from warcio.warcwriter import WARCWriter
 
-from benchmarks import ccnet_path, data, flame, floors, growth, kernels, plots, sheets, stages
+from benchmarks import (
+    ccnet_path,
+    data,
+    flame,
+    floors,
+    growth,
+    kernels,
+    machine,
+    plots,
+    sheets,
+    stages,
+)
 from benchmarks.cases import Case, cases
 from benchmarks.ccnet_path import CcnetPath
+from benchmarks.floors.normal_forms import line_key, model_line
 from benchmarks.growth import Growth
 from benchmarks.measure import Cost, MeasureError, Spread, in_fork, in_new_process, peak_rss
-from benchmarks.stages import FloorRun, Measured, PathRun, StageRun
+from benchmarks.processes import Used
+from benchmarks.stages import FloorRun, Measured, PathRun, StageRun, WatchedRun
 from stages.ccnet_text import line_hash, normalise_for_language_model
 from stages.language_model.kenlm_tools import ToolsMissingError, find_tools
 
@@ -147,8 +160,8 @@ def test_model_floors_agree_on_the_language(parts: list[str], tmp_path: Path) ->
 
 def test_floors_normalise_as_the_stages_do() -> None:
     line = "Élan  “Vital”… 1234 — Ünïcode\tΑΒΓς １"
-    assert floors._model_line()(line) == normalise_for_language_model(line)
-    digest = hashlib.sha1(floors._line_key()(line).encode()).digest()[:8]
+    assert model_line()(line) == normalise_for_language_model(line)
+    digest = hashlib.sha1(line_key()(line).encode()).digest()[:8]
     assert int.from_bytes(digest, "little") == line_hash(line)
 
 
@@ -293,10 +306,14 @@ def figures() -> tuple[Measured, dict[int, list[PathRun]]]:
 
     def path(workers: int, seconds: float) -> PathRun:
         steps = sheets.DOCUMENT_STEPS
-        wall = dict.fromkeys(steps, seconds)
-        return PathRun(workers, wall, wall, {"commoncrawl": 220_000_000}, {"url_dedup": 1})
+        return PathRun(workers, dict.fromkeys(steps, seconds), {"url_dedup": 1})
 
     return measured, {1: [path(1, 2.0)], 2: [path(2, 1.0)]}
+
+
+def watched(worker: int, runner: int = 150_000_000) -> WatchedRun:
+    peaks = {"worker": worker, "runner": runner, "launcher": 100_000_000}
+    return WatchedRun(2.0, 1000, {role: Used(peak, 1.5) for role, peak in peaks.items()}, {})
 
 
 def test_tables_hold_rates_ratios_and_shares() -> None:
@@ -316,31 +333,41 @@ def test_tables_hold_rates_ratios_and_shares() -> None:
     (row,) = sheets.where_time_goes([measured]).rows
     assert row == ("commoncrawl", "4.00", "100%", "", "", "50%", "50%", "10", "9")
     assert sheets.ratios([measured]) == {"commoncrawl": 2.0}
-    larger = PathRun(1, {}, {}, {"commoncrawl": 242_000_000}, {})
-    table = sheets.growth(Growth({1: runs[1][0], 8: larger}, 5_000_000))
-    assert table.columns == ("step", "1x\npeak MB", "8x\npeak MB", "growth")
-    assert table.rows == (("commoncrawl", "220", "242", "1.10"),)
+    grown = {
+        8: {"commoncrawl": watched(242_000_000, 300_000_000)},
+        1: {"commoncrawl": watched(220_000_000), "tokenizer": watched(1_000_000)},
+    }
+    table = sheets.growth(Growth(grown, 5_000_000))
+    assert table.columns == ("step: process", "1x\npeak MB", "8x\npeak MB", "growth")
+    assert table.rows == (
+        ("commoncrawl: worker", "220", "242", "1.10"),
+        ("commoncrawl: runner", "150", "300", "2.00"),
+        ("commoncrawl: launcher", "100", "100", "1.00"),
+        ("tokenizer: worker", "1", "", ""),
+        ("tokenizer: runner", "150", "", ""),
+        ("tokenizer: launcher", "100", "", ""),
+    )
     table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}}, 1.5)
     assert table.columns == ("step", "1 worker\nwall s", "2 workers\nwall s", "times\nfaster")
     assert table.rows[-1] == ("all", "14.0", "7.0", "2.00")
 
 
 def test_a_busy_machine_is_told() -> None:
-    assert "others used the cores" in sheets.load(3.2)
-    assert sheets.load(0.1) == "Load average before: 0.1"
+    assert "others used the cores" in machine.load(3.2)
+    assert machine.load(0.1) == "Load average before: 0.1"
 
 
 def test_markdown_has_a_line_per_row_and_no_paths() -> None:
     _, runs = figures()
-    sheet = sheets.growth(Growth({1: runs[1][0]}, 5_000_000))
+    sheet = sheets.growth(Growth({1: {"commoncrawl": watched(220_000_000)}}, 5_000_000))
     assert "| 1 worker wall s |" in sheets.workers(runs, {}, 1.5).markdown()
     lines = sheet.markdown().splitlines()
     assert lines[2:5] == [
-        "| step | 1x peak MB | growth |",
+        "| step: process | 1x peak MB | growth |",
         "| --- | --: | --: |",
-        "| commoncrawl | 220 |  |",
+        "| commoncrawl: worker | 220 |  |",
     ]
-    assert not re.search(r"/\w+/", sheet.markdown() + sheets.machine())
+    assert not re.search(r"/\w+/", sheet.markdown() + machine.machine())
 
 
 def test_case_reads_the_parts_of_the_step_before(tmp_path: Path, raw: data.RawData) -> None:
@@ -456,7 +483,11 @@ def test_growth_runs_the_document_steps_with_more_files(
     monkeypatch.setattr(growth, "_measured", lambda case, size: case.name in STEPS)
     found = growth.measure(alone, str(tmp_path / "b"), lambda _: None, (1, 2))
     assert found.steps() == [*STEPS]
-    assert found.runs[2].text_bytes_in["url_dedup"] > 1.9 * found.text_bytes
+    assert found.runs[2]["url_dedup"].text_bytes_in > 1.9 * found.text_bytes
+    for step in STEPS:
+        assert all(found.cpu(step).values())
+        for role in growth.ROLES:
+            assert all(peak > 30 << 20 for peak in found.peaks(step, role).values())
 
 
 STEPS = ("commoncrawl", "url_dedup")

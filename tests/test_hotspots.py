@@ -15,19 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import hotspots
-from benchmarks.hotspots import (
-    Hotspot,
-    compared,
-    measure,
-    plain_copy,
-    plain_origins,
-    plain_signature,
-    plain_structure,
-    plain_word_hashes,
-    plain_words,
-    replaced,
-    sheet,
-)
+from benchmarks.hotspots import Hotspot, measure, sheet
+from benchmarks.hotspots.book_dedup import plain_signature, plain_word_hashes, plain_words
+from benchmarks.hotspots.core import compared, replaced
+from benchmarks.hotspots.decontamination import plain_origins
+from benchmarks.hotspots.latex import plain_copy
+from benchmarks.hotspots.wikitext import plain_structure
 from stages.arxiv import Paper, main_file, read_paper
 from stages.arxiv.expander import Expander
 from stages.arxiv.lexer import group_end

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.measure import Spread
 from benchmarks.peers.measuring import Found, Row, Side
-from benchmarks.sheets import Sheet
+from benchmarks.sheet import Sheet
 
 # CPU seconds below which a difference is noise.
 _LEAST_S = 0.1
