@@ -6,8 +6,10 @@ a file appears under its final name whole or not at all.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import io
+import itertools
 import os
 import posixpath
 import re
@@ -28,6 +30,8 @@ T = TypeVar("T")
 
 # Requests at a time to a remote file system, which answers each in tens of milliseconds.
 _SIDE_BY_SIDE = 64
+# Of ranges that are read in order, which may be of some megabytes.
+_AHEAD = 16
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -207,6 +211,36 @@ def read_range(path: str, start: int, count: int) -> bytes:
         while data and len(data) < count and (more := f.read(count - len(data))):
             data += more
         return data
+
+
+def read_ranges(ranges: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
+    """The bytes of each (path, first, number), in order; of remote files some ahead, as each
+    request waits. Raises OSError for a file that ends before."""
+
+    def whole(where: tuple[str, int, int]) -> bytes:
+        path, start, count = where
+        data = read_range(path, start, count)
+        if len(data) != count:
+            raise OSError(f"{path}: {len(data)} bytes where {count} were expected")
+        return data
+
+    rest = iter(ranges)
+    first = next(rest, None)
+    if first is None:
+        return
+    if not is_remote(first[0]):
+        yield from map(whole, itertools.chain([first], rest))
+        return
+    with futures.ThreadPoolExecutor(_AHEAD) as pool:
+        coming = collections.deque([pool.submit(whole, first)])
+        try:
+            while coming:
+                for where in itertools.islice(rest, _AHEAD - len(coming)):
+                    coming.append(pool.submit(whole, where))
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
 
 
 BLOCK = 1 << 20

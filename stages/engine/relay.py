@@ -25,7 +25,7 @@ import orjson
 import xxhash
 
 from stages.engine import files
-from stages.engine.stretches import AT, Ref, exactly, moved, stretch
+from stages.engine.stretches import Ref, moved, stretch
 
 DIRECT = 20_000
 """References up to which a shuffle needs no relay. Each costs the local runner 0.1 ms and 1.3 kB
@@ -121,7 +121,7 @@ def gather(references: Sequence[Any], sheet: str, data: str) -> list[Any]:
     target and then by source; the pairs to emit: (target, [sheet, first byte, bytes]).
     """
     ordered = sorted(references, key=lambda r: r[0])
-    lists = [exactly(path, start, count).splitlines() for _, path, start, count in ordered]
+    lists = [data.splitlines() for data in files.read_ranges(tuple(r[1:]) for r in ordered)]
     rows = heapq.merge(
         *(_keyed(lines, number) for number, lines in enumerate(lists)), key=lambda row: row[:2]
     )
@@ -157,6 +157,7 @@ class _Windows:
     size at a time, and no further than the last that is asked for."""
 
     def __init__(self, lists: Sequence[Sequence[bytes]]) -> None:
+        self._starts: dict[str, int] = {}
         self._ends: dict[str, int] = {}
         for line in (line for lines in lists for line in lines):
             moved(orjson.loads(line)[1], self._note)
@@ -164,6 +165,7 @@ class _Windows:
         self._held: dict[str, tuple[int, memoryview, int]] = {}
 
     def _note(self, path: str, start: int, count: int) -> Ref:
+        self._starts[path] = min(self._starts.get(path, start), start)
         self._ends[path] = max(self._ends.get(path, 0), start + count)
         return {}
 
@@ -171,10 +173,30 @@ class _Windows:
         begins, data, read_to = self._held.get(path, (0, memoryview(b""), start))
         if not begins <= start <= start + count <= begins + len(data):
             near = 0 <= start - read_to < self._block
-            ahead = min(self._block, self._ends[path] - start) if near else 0
-            begins, data = start, memoryview(exactly(path, start, max(count, ahead)))
+            wanted = {path: (start, max(count, self._ahead(path, start) if near else 0))}
+            if files.is_remote(path):
+                wanted |= self._soon_due(path)
+            places = [(other, *where) for other, where in wanted.items()]
+            for (other, first, _), found in zip(places, files.read_ranges(places), strict=True):
+                self._held[other] = first, memoryview(found), first
+            begins, data, _ = self._held[path]
         self._held[path] = begins, data, start + count
         return data[start - begins : start - begins + count]
+
+    def _ahead(self, path: str, start: int) -> int:
+        return min(self._block, self._ends[path] - start)
+
+    def _soon_due(self, path: str) -> dict[str, tuple[int, int]]:
+        """Windows of other files that are half read, or not begun: files are read at the same pace,
+        and requests side by side wait together."""
+        due: dict[str, tuple[int, int]] = {}
+        for other in self._ends.keys() - {path}:
+            start = self._starts[other]
+            begins, data, read_to = self._held.get(other, (start, memoryview(b""), start))
+            end = begins + len(data)
+            if end - read_to < self._block // 2 and end < self._ends[other]:
+                due[other] = read_to, self._ahead(other, read_to)
+        return due
 
 
 # -- targets ---------------------------------------------------------------------------------------
@@ -182,6 +204,5 @@ class _Windows:
 
 def values_of(references: Sequence[Any]) -> list[Any]:
     """All values for a target, from the pairs that gathers emitted, by group and source."""
-    refs = [stretch(*reference) for reference in sorted(references)]
-    sheets = [exactly(*ref[AT]) for ref in refs]
+    sheets = files.read_ranges(tuple(reference) for reference in sorted(references))
     return [orjson.loads(line) for data in sheets for line in data.splitlines()]

@@ -31,35 +31,28 @@ def read(refs: Sequence[Ref]) -> Iterator[memoryview]:
 
     Raises OSError for a file that is shorter than it was when it was written.
     """
-    first = 0
-    while first < len(refs):
-        path, start, count = refs[first][AT]
-        last, end = first, start + count
-        while last + 1 < len(refs):
-            other, begins, more = refs[last + 1][AT]
-            if other != path or begins != end or end + more - start > _TOGETHER:
-                break
-            last, end = last + 1, end + more
-        data = memoryview(exactly(path, start, end - start))
+    ranges: list[tuple[str, int, int]] = []
+    sizes: list[list[int]] = []
+    for ref in refs:
+        path, start, count = ref[AT]
+        if ranges:
+            last, begins, size = ranges[-1]
+            if last == path and begins + size == start and size + count <= _TOGETHER:
+                ranges[-1] = (path, begins, size + count)
+                sizes[-1].append(count)
+                continue
+        ranges.append((path, start, count))
+        sizes.append([count])
+    for data, mine in zip(files.read_ranges(ranges), sizes, strict=True):
         at = 0
-        for ref in refs[first : last + 1]:
-            size = ref[AT][2]
-            yield data[at : at + size]
+        for size in mine:
+            yield memoryview(data)[at : at + size]
             at += size
-        first = last + 1
 
 
 def read_one(ref: Ref) -> memoryview:
     """The bytes of one stretch. Raises OSError as `read` does."""
     return next(read([ref]))
-
-
-def exactly(path: str, start: int, count: int) -> bytes:
-    """`count` bytes of a file from `start` on. Raises OSError where it has fewer."""
-    data = files.read_range(path, start, count)
-    if len(data) != count:
-        raise OSError(f"{path}: {len(data)} bytes where {count} were expected")
-    return data
 
 
 def moved(value: Any, move: Move) -> Any:

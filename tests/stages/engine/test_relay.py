@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def with_bytes(value: Any) -> Any:
     return moved(value, lambda *where: {"bytes": bytes(read_one(stretch(*where))).hex()})
 
 
-def send(way: Relay, folder: Path, sources: dict[Any, list[tuple[Any, Any]]]) -> dict[Any, Any]:
+def send(way: Relay, folder: str, sources: dict[Any, list[tuple[Any, Any]]]) -> dict[Any, Any]:
     """target -> values, through sheets and gathers as transforms has them."""
     gathers: dict[str, list[Any]] = {}
     for source, pairs in sources.items():
@@ -40,26 +41,25 @@ def send(way: Relay, folder: Path, sources: dict[Any, list[tuple[Any, Any]]]) ->
     return {target: values_of(where[::-1]) for target, where in targets.items()}
 
 
-def make(folder: Path, source: int, keys: list[str], size: int) -> list[tuple[str, Any]]:
+def make(folder: str, source: int, keys: list[str], size: int) -> list[tuple[str, Any]]:
     """A source's pairs, each with two stretches of a file and one of another."""
     blobs = [bytes([source, i % 251]) * (1 + (size + i) % 5) for i in range(2 * len(keys))]
-    other = folder / f"other-{source}"
-    other.write_bytes(b"ab" * 10)
-    own = folder / f"own-{source}"
-    own.write_bytes(b"".join(blobs))
+    other, own = f"{folder}/other-{source}", f"{folder}/own-{source}"
+    files.write_bytes(other, b"ab" * 10)
+    files.write_bytes(own, b"".join(blobs))
     pairs, at = [], 0
     for i, key in enumerate(keys):
         refs = []
         for blob in blobs[2 * i : 2 * i + 2]:
-            refs.append(stretch(str(own), at, len(blob)))
+            refs.append(stretch(own, at, len(blob)))
             at += len(blob)
-        pairs.append((key, [source, i, refs, {"more": stretch(str(other), i % 5, 3)}, None, "x"]))
+        pairs.append((key, [source, i, refs, {"more": stretch(other, i % 5, 3)}, None, "x"]))
     return pairs
 
 
 @given(
     st.lists(st.lists(st.integers(0, 29), unique=True, max_size=12), min_size=1, max_size=9),
-    st.integers(1, 5), st.integers(1, 6), st.integers(0, 40), st.integers(1, 64),
+    st.integers(1, 5), st.integers(1, 6), st.integers(0, 40), st.integers(1, 64), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_each_target_gets_the_values_and_bytes_it_gets_without_a_relay(
@@ -69,9 +69,10 @@ def test_each_target_gets_the_values_and_bytes_it_gets_without_a_relay(
     key_groups: int,
     size: int,
     window: int,
+    remote: bool,
 ) -> None:
-    folder = tmp_path_factory.mktemp("relay")
     way = Relay(len(wanted), unit_groups, key_groups)
+    folder = f"memory://{uuid.uuid4().hex}" if remote else str(tmp_path_factory.mktemp("relay"))
     sources = {
         unit: make(folder, unit, [f"k.{n:05d}-of-00030" for n in sorted(numbers)], size)
         for unit, numbers in enumerate(wanted)
@@ -94,9 +95,9 @@ def test_the_way_back_is_the_same(tmp_path: Path) -> None:
             (unit, [p, [r[AT] for r in value[2]]]) for unit in range(7) for _, value in pairs[:1]
         ]
         for p in range(4)
-        if (pairs := make(tmp_path, p, ["a"], 3))
+        if (pairs := make(str(tmp_path), p, ["a"], 3))
     }
-    found = send(way, tmp_path, back)
+    found = send(way, str(tmp_path), back)
     assert sorted(found) == list(range(7))
     assert all([value[0] for value in values] == [0, 1, 2, 3] for values in found.values())
 
@@ -117,6 +118,30 @@ def test_neighbours_are_read_together(tmp_path: Path, monkeypatch: pytest.Monkey
         bytes(range(10)), bytes(range(10, 15)), b"", bytes(range(20, 30)), bytes(range(15, 20)),
     ]  # fmt: skip
     assert asked == [(0, 15), (20, 10), (15, 5)]
+
+
+def test_files_far_away_are_asked_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = f"memory://{uuid.uuid4().hex}"
+    keys = [f"k.{n:05d}-of-00030" for n in range(30)]
+    sources = {unit: make(folder, unit, keys, 7) for unit in range(6)}
+    at_once: list[int] = []
+    plain = files.read_ranges
+
+    def watched(ranges: Any) -> Any:
+        listed = list(ranges)
+        at_once.append(len(listed))
+        return plain(listed)
+
+    monkeypatch.setattr(relay, "_WINDOWS_BYTES", 12 * 40)
+    monkeypatch.setattr(relay, "_SMALLEST_WINDOW", 40)
+    monkeypatch.setattr(files, "read_ranges", watched)
+    found = send(Relay(6, 1, 1), folder, sources)
+    assert len(found) == 30
+    # The sheets; then 12 files of 20 and some 180 bytes, forty at a time; then what was gathered.
+    assert at_once[:2] == [6, 12]
+    assert len(at_once) < 12 * 180 / 40
 
 
 def test_a_file_that_is_too_short_is_named(tmp_path: Path) -> None:
