@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 
 import xxhash
 
+from stages.character_map import CharacterMap, characters
 from tokenizer.manifest import HeldOutBy
 from tokenizer.sample import hash64
+
+try:
+    from stages._mapped_text import spaced
+except ImportError:  # Built where there is a C compiler; what is below gives the same bytes.
+    spaced = None  # type: ignore[assignment]
 
 # ASCII white space as spaces, and what other white space NFKC leaves as it is.
 _ASCII_BLANKS = bytes(0x20 if code < 0x80 and chr(code).isspace() else code for code in range(256))
@@ -41,7 +48,13 @@ def text_key(text: str) -> str:
 
 
 def _normalised_bytes(text: str) -> bytes:
-    """`normalised` in UTF-8, in a third of the time: no word becomes a string of its own."""
+    """`normalised` in UTF-8, without a string for each word."""
+    if spaced is not None and (done := spaced(text, *_characters().arrays())) is not None:
+        return done
+    return _normalised_by_lines(text)
+
+
+def _normalised_by_lines(text: str) -> bytes:
     folded = _folded(text)
     if any(blank in folded for blank in _OTHER_BLANKS):
         return normalised(text).encode("utf-8", "surrogatepass")
@@ -49,6 +62,34 @@ def _normalised_bytes(text: str) -> bytes:
     while b"  " in spaced:  # Each time runs become half as long.
         spaced = spaced.replace(b"  ", b" ")
     return spaced.strip(b" ")
+
+
+@cache
+def _characters() -> CharacterMap:
+    """`normalised` character by character, for texts in which none joins the one before it."""
+    return CharacterMap(_character, contextual=_joining())
+
+
+def _character(character: str) -> str:
+    if character.isspace():
+        return " "
+    return unicodedata.normalize("NFKC", character).casefold()
+
+
+def _joining() -> list[str]:
+    """Characters that NFKC may compose or reorder with what is before them: marks, those that some
+    character is composed with, and Hangul vowels and final consonants."""
+    found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
+    for character in characters():
+        parts = unicodedata.decomposition(character).split(" ")
+        if len(parts) == 2 and parts[0][0] != "<":
+            found.add(chr(int(parts[1], 16)))
+    return [
+        character
+        for character in characters()
+        if (first := unicodedata.normalize("NFKD", character)[0]) in found
+        or unicodedata.combining(first)
+    ]
 
 
 @dataclass(frozen=True)

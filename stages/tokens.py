@@ -26,7 +26,7 @@ from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Port, Record, ShuffleStage
-from stages.engine.stretches import read, stretch
+from stages.engine.stretches import read, size_of, stretch
 from stages.engine.units import WorkUnit
 from stages.held_out import CLUSTER, HeldOutRule
 from stages.outcomes import Bad, Reject
@@ -96,8 +96,15 @@ class TokensSettings(BaseModel):
     verify_documents: int = Field(
         20,
         ge=1,
-        description="documents of each unit on which the fast encoder is compared with"
+        description="documents of each unit, at most, on which the fast encoder is compared with"
         " SentencePiece; a difference makes the unit use SentencePiece",
+    )
+    verify_share: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description="share of a unit's text that is compared so, at most, but one document at"
+        " least. SentencePiece is several times slower, and units can be small",
     )
 
 
@@ -199,8 +206,7 @@ class Tokens(ShuffleStage[TokensSettings]):
                 groups = piece.row_groups
                 for batch in read_batches(piece.path, _COLUMNS, groups):
                     if not out.counts.documents_in:
-                        first = batch.column("text").slice(0, self.settings.verify_documents)
-                        encoder.verify_exact(t[:_VERIFY_CHARS] for t in first.to_pylist())
+                        encoder.verify_exact(self._to_verify(batch, unit.size))
                     self._encode(batch, encoder, unit, buckets, out, piece.path)
                     reporter.advanced(
                         "emit", unit.key, out.counts.documents_in, out.counts.text_bytes_in
@@ -209,6 +215,17 @@ class Tokens(ShuffleStage[TokensSettings]):
         record.emitted = self._write_buckets(unit, buckets)
         record.extra = {"encoder": encoder.backend, "why": encoder.reason}
         return record
+
+    def _to_verify(self, batch: pa.RecordBatch, unit_bytes: int) -> list[str]:
+        """The beginnings of the first documents of a unit."""
+        left = self.settings.verify_share * unit_bytes
+        chosen: list[str] = []
+        for text in batch.column("text").slice(0, self.settings.verify_documents).to_pylist():
+            chosen.append(text[:_VERIFY_CHARS])
+            left -= len(chosen[-1])
+            if left <= 0:
+                break
+        return chosen
 
     def _encode(
         self,
@@ -293,12 +310,20 @@ class Tokens(ShuffleStage[TokensSettings]):
         source, split, number = key.rsplit(".", 2)
         # By number of the unit: as texts, in which values come sorted, 10 is before 9.
         ordered = sorted(values, key=lambda value: value[0])
-        parts = list(read([ref for _, *refs in ordered for ref in refs]))
-        stream = np.concatenate([np.frombuffer(ids, dtype=_ID_BYTES) for ids in parts[::2]])
-        # Copied, since Arrow wants its buffers aligned.
-        indices = [pa.ipc.open_stream(bytes(index)).read_all() for index in parts[1::2]]
+        refs = [ref for _, *refs in ordered for ref in refs]
+        stream = np.empty(sum(size_of(ref) for ref in refs[::2]) // 2, dtype=_ID_BYTES)
+        indices = []
+        at = 0
+        for i, data in enumerate(read(refs)):
+            if i % 2:
+                # Copied, since Arrow wants its buffers aligned.
+                indices.append(pa.ipc.open_stream(bytes(data)).read_all())
+            else:
+                ids = np.frombuffer(data, dtype=_ID_BYTES)
+                stream[at : at + len(ids)] = ids
+                at += len(ids)
         table = pa.concat_tables(indices)
-        del parts, indices
+        del indices
         lengths = table.column("tokens").to_numpy()
         starts = np.concatenate([[0], np.cumsum(lengths)])
         if starts[-1] != len(stream):
@@ -317,16 +342,16 @@ class Tokens(ShuffleStage[TokensSettings]):
             order = _order(table)
             for first in range(0, len(order), _ROWS):
                 here = order[first : first + _ROWS]
-                for i, row in zip(here, table.take(here).to_pylist(), strict=True):
-                    writer.add(
-                        row["id"],
-                        stream[starts[i] : starts[i + 1]],
-                        row["text_bytes"],
-                        origin=row["origin"],
-                        url=row["url"],
-                        names=names_of(row["origin"], row["url"]),
-                        held_out=row["held_out"],
-                    )
+                rows = table.take(here).to_pydict()
+                writer.add_many(
+                    rows["id"],
+                    [stream[starts[i] : starts[i + 1]] for i in here.tolist()],
+                    rows["text_bytes"],
+                    origins=rows["origin"],
+                    urls=rows["url"],
+                    names=list(map(names_of, rows["origin"], rows["url"])),
+                    held_out=rows["held_out"],
+                )
             info = writer.close()
         except BaseException:
             writer.discard()

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,6 +46,8 @@ DTYPE = np.dtype("<u2")
 ROW_GROUP = 4096
 # Megatron stores document lengths as int32.
 MAX_DOCUMENT = (1 << 31) - 1
+# Tokens of documents that are checked and written at once: half a megabyte, which caches hold.
+_TOGETHER = 1 << 18
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
@@ -87,9 +90,9 @@ class ShardInfo:
 class ShardWriter:
     """Writes one shard in a stream; nothing appears under its final name before `close`.
 
-    Memory does not grow with the text: one document's ids, a row group of document rows, 4 bytes
-    per document and 12 per name. Same documents in the same order give the same bytes in every
-    file.
+    Memory does not grow with the text: one document's ids (or half a megabyte of several ones'), a
+    row group of document rows, 4 bytes per document and 12 per name. Same documents in the same
+    order give the same bytes in every file.
     """
 
     def __init__(
@@ -211,6 +214,95 @@ class ShardWriter:
         self._text_bytes += text_bytes
         if len(self._rows) >= ROW_GROUP:
             self._write_rows()
+
+    def add_many(
+        self,
+        document_ids: Sequence[str],
+        ids: Sequence[npt.NDArray[np.integer]],
+        text_bytes: Sequence[int],
+        *,
+        origins: Sequence[str | None] | None = None,
+        urls: Sequence[str | None] | None = None,
+        names: Sequence[Iterable[str]] | None = None,
+        held_out: Sequence[int | None] | None = None,
+    ) -> None:
+        """`add` for each of several documents, in order, for a fraction of the time.
+
+        Args: those of `add`, each for all documents; where one is None, none of them has it.
+
+        Raises:
+            ValueError: as `add`, for the first document that is wrong; those before it are in.
+        """
+        n = len(document_ids)
+        optional = ((origins, None), (urls, None), (names, ()), (held_out, None))
+        columns: list[Sequence[Any]] = [
+            document_ids,
+            ids,
+            text_bytes,
+            *([absent] * n if given is None else given for given, absent in optional),
+        ]
+        if any(len(column) != n for column in columns):
+            raise ValueError(f"columns of different lengths: {[len(c) for c in columns]}")
+        start = 0
+        while start < n:
+            end, tokens = start, 0
+            most = min(n, start + ROW_GROUP - len(self._rows))
+            while end < most and (end == start or tokens + len(ids[end]) <= _TOGETHER):
+                tokens += len(ids[end])
+                end += 1
+            here = [column[start:end] for column in columns]
+            if not self._add_together(*here):
+                for document, values, size, origin, url, known, number in zip(*here, strict=True):
+                    more = {"origin": origin, "url": url, "names": known, "held_out": number}
+                    self.add(document, values, size, **more)
+            start = end
+
+    def _add_together(
+        self,
+        document_ids: Sequence[str],
+        ids: Sequence[npt.NDArray[np.integer]],
+        text_bytes: Sequence[int],
+        origins: Sequence[str | None],
+        urls: Sequence[str | None],
+        names: Sequence[Iterable[str]],
+        held_out: Sequence[int | None],
+    ) -> bool:
+        """Appends documents, no more than fit in the row group; False, with the shard as it was,
+        where each has to be looked at by itself."""
+        if self._closed or any(
+            not isinstance(a, np.ndarray) or a.dtype != DTYPE or a.ndim != 1 for a in ids
+        ):
+            return False
+        separator = np.frombuffer(self._separator, dtype=DTYPE)
+        values = np.concatenate([part for a in ids for part in (a, separator)])
+        if values.size >= MAX_DOCUMENT or values.max() >= self.vocab_size:
+            return False
+        for forbidden in self._forbidden:
+            expected = len(ids) if forbidden == self.separator_id else 0
+            if np.count_nonzero(values == forbidden) != expected:
+                return False
+        payload = values.data.cast("B")
+        self._payload.stream.write(payload)
+        self._sha256.update(payload)
+        lengths = [len(a) + 1 for a in ids]
+        starts = list(accumulate(lengths, initial=self._tokens))
+        first = len(self._lengths)
+        for row, (document_id, known) in enumerate(zip(document_ids, names, strict=True), first):
+            for name in {document_id, *known}:
+                self._names.append(name_files.hash_of(name))
+                self._named.append(row)
+        self._lengths.extend(lengths)
+        self._rows += zip(
+            document_ids, starts[:-1], lengths, origins, urls, text_bytes, held_out, strict=True
+        )
+        if self._olmo is not None:
+            for i, document_id in enumerate(document_ids):
+                self._olmo.add(document_id, starts[i], lengths[i], first + i + 1)
+        self._tokens = starts[-1]
+        self._text_bytes += sum(text_bytes)
+        if len(self._rows) >= ROW_GROUP:
+            self._write_rows()
+        return True
 
     def _check(self, document_id: str, values: npt.NDArray[np.integer]) -> None:
         if values.min() < 0 or values.max() >= self.vocab_size:

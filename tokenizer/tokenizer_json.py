@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tokenizer.merges import merges
 from tokenizer.model import CONTROL, NORMAL, SPACE, UNKNOWN, USER_DEFINED, ModelFile
 
 
@@ -78,18 +79,6 @@ def tokenizer_json(model: ModelFile) -> dict[str, Any]:
 
 
 def _merges(model: ModelFile, ids: dict[str, int]) -> list[list[str]]:
-    text = {
-        piece
-        for piece, kind in zip(model.pieces, model.types, strict=True)
-        if kind in (NORMAL, USER_DEFINED)
-    }
-    score = dict(zip(model.pieces, model.scores, strict=True))
-    joined = sorted((p for p in text if len(p) > 1), key=lambda p: (-score[p], ids[p]))
-    found = []
-    for piece in joined:
-        cuts = range(1, len(piece))
-        pairs = [
-            [left, piece[i:]] for i in cuts if (left := piece[:i]) in text and piece[i:] in text
-        ]
-        found += sorted(pairs, key=lambda p: (ids[p[0]], ids[p[1]])) if len(pairs) > 1 else pairs
-    return found
+    of_text = (NORMAL, USER_DEFINED)
+    text = [p for p, kind in zip(model.pieces, model.types, strict=True) if kind in of_text]
+    return merges(list(dict.fromkeys(text)), ids, model.scores)

@@ -25,6 +25,11 @@ def stretch(path: str, start: int, count: int) -> Ref:
     return {AT: [path, start, count]}
 
 
+def size_of(ref: Ref) -> int:
+    """Bytes of a stretch."""
+    return int(ref[AT][2])
+
+
 def read(refs: Sequence[Ref]) -> Iterator[memoryview]:
     """The bytes of each stretch, in the order given; those that follow each other in a file are
     read together.

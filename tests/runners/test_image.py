@@ -21,6 +21,9 @@ from tests.runners import environments
 DOCKERFILE = REPO / "docs" / "dataflow" / "Dockerfile"
 
 
+COMPILED = ("_line_hashes", "_mapped_text")
+
+
 def pins(path: Path) -> dict[str, str]:
     lines = [x.split("==") for x in path.read_text().splitlines() if x and not x.startswith("#")]
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in lines}
@@ -155,7 +158,7 @@ def test_the_build_script_hands_over_the_commit_and_the_lock(handed_over: Path) 
         assert (handed_over / name).read_bytes() == of.read_bytes()
     with tarfile.open(handed_over / "source.tar") as source:
         names = source.getnames()
-    assert {"pyproject.toml", "README.md", "stages/_line_hashes.c"} <= set(names)
+    assert {"pyproject.toml", "README.md", *(f"stages/{c}.c" for c in COMPILED)} <= set(names)
     assert "stages/engine/transforms.py" in names and "stages/not_committed.py" not in names
 
 
@@ -180,5 +183,6 @@ def test_the_source_that_is_handed_over_builds_with_its_c(
     assert f"-{tag}-{tag}-" in wheel.name
     with zipfile.ZipFile(wheel) as inside:
         names = inside.namelist()
-    assert any(re.fullmatch(r"stages/_line_hashes\..*\.so", name) for name in names)
+    for compiled in COMPILED:
+        assert any(re.fullmatch(rf"stages/{compiled}\..*\.so", name) for name in names)
     assert "pipeline/recipes/llama.yaml" in names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,11 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages import held_out
 from stages.documents import PartWriter
 from stages.engine.manifest import Manifest
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step
-from stages.held_out import HeldOutRule, _normalised_bytes, normalised, text_key
+from stages.held_out import (
+    HeldOutRule,
+    _normalised_by_lines,
+    _normalised_bytes,
+    normalised,
+    text_key,
+)
 from stages.outcomes import Document
 from tokenizer.manifest import HeldOut, TokensManifest
 from tokenizer.sample import hash64
@@ -125,18 +134,76 @@ def plainly(text: str) -> bytes:
     return normalised(text).encode("utf-8", "surrogatepass")
 
 
-def test_every_white_space_is_one_space_in_the_fast_way_too() -> None:
+needs_compiled = pytest.mark.skipif(
+    held_out.spaced is None, reason="stages._mapped_text was not built (no C compiler)"
+)
+WAYS = [
+    pytest.param(_normalised_bytes, id="whole", marks=needs_compiled),
+    pytest.param(_normalised_by_lines, id="lines"),
+]
+Way = Callable[[str], bytes]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_white_space_is_one_space_in_the_fast_ways_too(way: Way) -> None:
     blanks = [chr(code) for code in range(0x110000) if chr(code).isspace()]
     assert len(blanks) > 25
     for blank in blanks:
         for text in (blank, f"a{blank}b", f"{blank}a {blank}\n{blank}B{blank}", f"\xe9{blank}\xdf"):
-            assert _normalised_bytes(text) == plainly(text), hex(ord(blank))
+            assert way(text) == plainly(text), hex(ord(blank))
 
 
-CHARACTERS = st.one_of(st.characters(), st.sampled_from(" \n\t\x85\u2028\xa0aA\u0301\ufb01"))
+CHARACTERS = st.one_of(
+    st.characters(),
+    st.sampled_from(" \n\t\x85\u2028\xa0aA\u0301\ufb01\ufdfa\u1100\u1161\u11a8\uff76\uff9e\u0323"),
+)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=200, deadline=None)
 @given(st.text(CHARACTERS, max_size=40))
-def test_the_fast_way_normalises_as_the_plain_one(text: str) -> None:
+def test_the_fast_ways_normalise_as_the_plain_one(way: Way, text: str) -> None:
+    assert way(text) == plainly(text)
+
+
+@needs_compiled
+def test_every_character_is_normalised_beside_others_as_in_the_plain_way() -> None:
+    """Behind a letter that marks are composed with, and behind its like."""
+    table = held_out._characters().arrays()
+    joining = 0
+    for code in range(0x110000):
+        for text in (f"a{chr(code)}", f"{chr(code)}{chr(code)}"):
+            done = held_out.spaced(text, *table)
+            joining += done is None
+            assert done is None or done == plainly(text), hex(code)
+    assert 0 < joining < 2 * 1500
+
+
+@needs_compiled
+def test_no_two_characters_that_are_composed_are_taken_one_by_one() -> None:
+    table = held_out._characters().arrays()
+    composed = {unicodedata.normalize("NFD", chr(code)) for code in range(0x20000)}
+    pairs = [
+        text for text in composed if len(text) > 1 and text != unicodedata.normalize("NFC", text)
+    ]
+    assert len(pairs) > 10_000  # Hangul among them.
+    assert all(held_out.spaced(text, *table) is None for text in pairs)
+
+
+@needs_compiled
+def test_compiled_code_refuses_what_is_no_table_and_no_text() -> None:
+    table, bounds, pool = held_out._characters().arrays()
+    with pytest.raises(ValueError, match="no sound table"):
+        held_out.spaced("a", table[:-1].copy(), bounds, pool)
+    wrong = table.copy()
+    wrong[97] = 0x110001 + len(bounds) - 1
+    with pytest.raises(ValueError, match="no sound table"):
+        held_out.spaced("a", wrong, bounds, pool)
+    with pytest.raises(TypeError):
+        held_out.spaced(b"a", table, bounds, pool)  # type: ignore[arg-type]
+
+
+@needs_compiled
+def test_a_text_that_grows_much() -> None:
+    text = "\ufdfa" * 5000 + "\U0001d400" * 3  # 18 characters each
     assert _normalised_bytes(text) == plainly(text)

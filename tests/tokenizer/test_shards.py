@@ -187,6 +187,87 @@ def test_transformers_2825_ids_never_wrap(tmp_path: Path) -> None:
     assert np.fromfile(writer.close().path, "<u2").tolist() == [5, 2]
 
 
+_IDS = st.lists(st.sampled_from([3, 4, 999]), max_size=12)
+_KINDS = st.sampled_from(["<u2", "<u2", "<u2", ">u2", "<i8", "<u4"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    data=st.lists(st.tuples(_IDS, _KINDS, st.integers(0, 3)), max_size=25),
+    wrong=st.sampled_from([None, None, 1, 2, 1000, 65_535]),
+    bare=st.booleans(),
+    already=st.integers(0, 5),
+    dialects=st.sampled_from([(), ("olmo", "datatrove")]),
+)
+def test_many_documents_are_added_as_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: list[tuple[list[int], str, int]],
+    wrong: int | None,
+    bare: bool,
+    already: int,
+    dialects: Any,
+) -> None:
+    folder = tmp_path_factory.mktemp("many")
+    ids = [np.array(values, dtype=kind) for values, kind, _ in data]
+    if wrong is not None and data:
+        ids[len(data) // 2] = np.array([5, wrong], dtype=np.uint16)
+    documents = [f"d,{i}\n" for i in range(len(data))]
+    sizes = list(range(len(data)))
+    # Some have a name twice, or their own id as a name.
+    names = [[f"n{i}", "all", documents[i], "all"][:n] for i, (_, _, n) in enumerate(data)]
+    origins = [None if n == 1 else f"o{n}" for _, _, n in data]
+    numbers = [None if n == 2 else 2**64 - n - 1 for _, _, n in data]
+    written = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ROW_GROUP", 7)
+        patch.setattr(module, "_TOGETHER", 30)
+        for way in ("one", "many"):
+            (folder / way).mkdir()
+            writer = ShardWriter(
+                folder / way / "a",
+                vocab_size=1000,
+                separator_id=2,
+                forbidden_ids=(1,),
+                dialects=dialects,
+            )
+            for i in range(already):
+                writer.add(f"before-{i}", [7], 1)
+            error = ""
+            try:
+                if way == "many" and bare:
+                    writer.add_many(documents, ids, sizes)
+                elif way == "many":
+                    writer.add_many(
+                        documents, ids, sizes,
+                        origins=origins, urls=origins, names=names, held_out=numbers,
+                    )  # fmt: skip
+                else:
+                    for i, document in enumerate(documents):
+                        more: dict[str, Any] = {
+                            "origin": origins[i],
+                            "url": origins[i],
+                            "names": names[i],
+                            "held_out": numbers[i],
+                        }
+                        writer.add(document, ids[i], sizes[i], **({} if bare else more))
+            except ValueError as wrong_document:
+                error = str(wrong_document)
+            info = writer.close()
+            contents = {Path(path).name: Path(path).read_bytes() for path in info.files}
+            written[way] = (error, contents, info.sha256, info.tokens, info.text_bytes)
+    assert written["one"] == written["many"]
+    assert bool(written["many"][0]) == (wrong is not None and bool(data))
+
+
+def test_many_documents_need_columns_of_one_length(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / "a", vocab_size=1000, separator_id=2)
+    with pytest.raises(ValueError, match="different lengths"):
+        writer.add_many(["a", "b"], [np.array([5], dtype=np.uint16)], [1, 1])
+    assert writer.close().documents == 0
+    with pytest.raises(ValueError, match="closed"):
+        writer.add_many(["a"], [np.array([5], dtype=np.uint16)], [1])
+
+
 def test_fms_fsdp_a_second_separator_is_refused(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path / "a", vocab_size=1000, separator_id=2, forbidden_ids=(1,))
     with pytest.raises(ValueError, match=r"document 'd': id 2 at position 2 is the separator"):

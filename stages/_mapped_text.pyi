@@ -1,0 +1,3 @@
+from typing import Any
+
+def spaced(text: str, table: Any, starts: Any, pool: Any) -> bytes | None: ...
