@@ -71,7 +71,7 @@ def beside_floors(measured: Sequence[Measured], base: Cost) -> Sheet:
             " batches, `language` scores documents in batches and reads all of one only where its"
             " beginning leaves doubt (the floor always does), `tokens` has the faster of two"
             " encoders, `wikipedia` a wikitext reader of its own. `tokenizer` and `tokens` also"
-            " compare the fast encoder with SentencePiece (200 documents, and 20 of each unit).",
+            " compare the fast encoder with SentencePiece, on shares of their texts.",
             f"Peak memory: largest process. A process with Beam and all libraries imported has"
             f" {_mb(base.peak_rss)} MB before it does anything; floors import what they use.",
         ),

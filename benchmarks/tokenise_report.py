@@ -154,8 +154,8 @@ def table(found: Comparison) -> Sheet:
             *differences,
             "What they do: the stage splits off held-out documents, shuffles all documents"
             " globally, writes payload, index, document table and name index, checks every id,"
-            f" compares {TokensSettings().verify_documents} documents of each input file with"
-            " SentencePiece, and takes digests of what it reads and writes. datatrove's step"
+            f" compares documents of each input file with SentencePiece"
+            f" ({TokensSettings().verify_share:.1%} of its text), and takes digests of what it reads and writes. datatrove's step"
             " shuffles the documents of its one file and writes payload and index. The three plain"
             " loops write payload and document ends, in the order of the input.",
             *(f"{TITLES[name]} is not there: {why}." for name, why in found.left_out.items()),

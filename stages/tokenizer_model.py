@@ -36,7 +36,17 @@ class TokenizerModelSettings(TokenizerSettings):
     )
     seed: int = Field(0, description="another seed draws another sample")
     verify_documents: int = Field(
-        200, ge=1, description="documents on which the fast encoder is compared with SentencePiece"
+        20,
+        ge=1,
+        description="documents of each unit's sample, at most, on which the fast encoder is"
+        " compared with SentencePiece",
+    )
+    verify_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of the sample that is compared so, at most, but one document of each"
+        " unit. `tokens` compares again, on what it encodes",
     )
 
 
@@ -95,8 +105,7 @@ class TokenizerModel(ShuffleStage[TokenizerModelSettings]):
         except ValueError as error:
             raise RuntimeError(f"{self.step.name}: {error}") from error
         encoder = Encoder(target)
-        heads = (text[:_VERIFY_CHARS] for text in _texts(paths))
-        verified = encoder.verify_exact(islice(heads, self.settings.verify_documents))
+        verified = encoder.verify_exact(self._to_verify(paths, info.trained_bytes))
         record = Record(key)
         record.files = [files.entry(self.step.output, MODEL_FILE, info.vocab_size)]
         record.extra = {
@@ -110,6 +119,17 @@ class TokenizerModel(ShuffleStage[TokenizerModelSettings]):
             ],
         }
         return record
+
+    def _to_verify(self, paths: Sequence[str], sampled_bytes: int) -> Iterator[str]:
+        """Beginnings of documents of every unit, and so of every source."""
+        each = self.settings.verify_share * sampled_bytes / len(paths)
+        for path in paths:
+            left = each
+            for text in islice(_texts([path]), self.settings.verify_documents):
+                yield text[:_VERIFY_CHARS]
+                left -= len(text[:_VERIFY_CHARS])
+                if left <= 0:
+                    break
 
     def finish(self, records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         (trained,) = [r for r in records if r.files]

@@ -190,6 +190,11 @@ class Tokens(ShuffleStage[TokensSettings]):
     def keys_each(self, units: Sequence[WorkUnit]) -> int:
         return max(u.extra.get("train", 0) + u.extra.get("valid", 0) for u in units)
 
+    def warm(self) -> None:
+        path = self.model_path()
+        load_once(("tokenizer", path), lambda: Encoder(path)).encode("a b")
+        HeldOutRule("text", self.settings.seed).number("", "")
+
     # -- encoding ---------------------------------------------------------------------------------
 
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:

@@ -29,6 +29,9 @@ class CommonCrawl(SourceStage[Settings]):
     def split(self) -> Splitter:
         return byte_stretches
 
+    def warm(self) -> None:
+        batch_line_hashes(("",))
+
     def complete(self, rows: list[dict[str, Any]]) -> None:
         hashes, offsets = batch_line_hashes([row["text"] for row in rows])
         data = hashes.astype("<u8", copy=False).tobytes()

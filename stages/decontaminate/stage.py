@@ -126,6 +126,9 @@ class Decontaminate(ShuffleStage[DecontaminateSettings]):
         stamp = files.stamp(files.join(where, ABOUT))
         return load_once(("decontamination", where, stamp), lambda: Matcher(Index(where)))
 
+    def warm(self) -> None:
+        self._matcher().matches(["a"])
+
     # -- n-grams that many documents have ---------------------------------------------------------
 
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:

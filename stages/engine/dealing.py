@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from concurrent import futures
 from typing import Any
@@ -22,6 +23,10 @@ from apache_beam.runners.portability.fn_api_runner import execution, fn_runner
 # A bundle costs 3 ms of the runner. So of each worker's share of the elements the first, which are
 # the largest, are bundles of their own, and all others so many bundles together.
 _ALONE, _TOGETHER = 8, 16
+# A worker whose pieces take fewer seconds than this gets the next one while it is at work: between
+# two it would wait 10 ms for the runner. Behind a long one a piece could wait long, while another
+# worker has nothing to do.
+_SHORT = 1.0
 # Seconds that units in work have to end after another one failed; they are done then, and need
 # not be done again.
 _GRACE = 30.0
@@ -56,18 +61,20 @@ class DealtBundles(fn_runner.ParallelBundleManager):
         results: list[Any] = [None] * len(parts)
         failed = threading.Event()
 
-        def work(worker: Any) -> None:
+        def work(worker: Any, ahead: bool) -> None:
             context: Any = _OneWorker(self.bundle_context_manager, worker)
             manager: Any = fn_runner.BundleManager(
                 context,
                 self._progress_frequency,
                 cache_token_generator=self._cache_token_generator,
             )
-            while not failed.is_set():
+            second: futures.Future[None] | None = None
+            while not failed.is_set() and not (ahead and due.qsize() < len(workers)):
                 try:
                     number, part = due.get_nowait()
                 except queue.Empty:
-                    return
+                    break
+                began = time.monotonic()
                 try:
                     results[number], _ = manager.process_bundle(
                         part,
@@ -79,15 +86,23 @@ class DealtBundles(fn_runner.ParallelBundleManager):
                 except BaseException:
                     failed.set()
                     raise
+                if time.monotonic() - began > _SHORT:
+                    if ahead:
+                        return
+                elif not ahead and (second is None or second.done()):
+                    second = threads.submit(work, worker, True)
+            if second is not None:
+                second.result()
 
         workers = self.bundle_context_manager.worker_handlers[: len(parts)]
-        threads = futures.ThreadPoolExecutor(len(workers), "deal")
-        dealt = [threads.submit(work, worker) for worker in workers]
-        threads.shutdown(wait=False)
+        threads = futures.ThreadPoolExecutor(2 * len(workers), "deal")
+        dealt = [threads.submit(work, worker, False) for worker in workers]
         futures.wait(dealt, return_when=futures.FIRST_EXCEPTION)
         if failed.is_set():
             futures.wait(dealt, timeout=_GRACE)
+            threads.shutdown(wait=False, cancel_futures=True)
             raise next(e for d in dealt if d.done() and (e := d.exception()) is not None)
+        threads.shutdown(wait=False)
         told = itertools.chain.from_iterable(r.process_bundle.monitoring_infos for r in results)
         merged = beam_fn_api_pb2.InstructionResponse(
             process_bundle=beam_fn_api_pb2.ProcessBundleResponse(

@@ -335,7 +335,7 @@ def _answer(
     step: Step, units: Sequence[WorkUnit], engine: Engine, mouth: Connection
 ) -> dict[str, Any]:
     try:
-        mother = WorkerMother() if engine.local and engine.workers > 1 else None
+        mother = WorkerMother(lambda: _warm(step)) if engine.local and engine.workers > 1 else None
         if engine.local:
             _run_pipeline(step, units, engine, mother, mouth)
         else:
@@ -345,6 +345,17 @@ def _answer(
         if os.environ.get("LLAMA_CORPUS_DEBUG"):
             traceback.print_exc()
         return {"ok": False, "error": _short(error)}
+
+
+def _warm(step: Step) -> None:
+    """Loads what the step's workers will need, before they are forked."""
+    from stages.engine import transforms
+
+    try:
+        transforms.stage_of(step).warm()
+    except (Exception, SystemExit):
+        # The first unit meets it too, and is named.
+        logging.getLogger(__name__).debug("%s: not warmed up", step.name, exc_info=True)
 
 
 def _short(error: BaseException) -> str:

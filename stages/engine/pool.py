@@ -107,9 +107,13 @@ def ended_well(status: int) -> bool:
 
 
 class WorkerMother:
-    """Forks workers on demand. Make it before the first grpc object of this process."""
+    """Forks workers on demand. Make it before the first grpc object of this process.
 
-    def __init__(self) -> None:
+    `warm` is called in the mother beforehand, so that workers share what it loads; meanwhile the
+    runner makes its pipeline.
+    """
+
+    def __init__(self, warm: Callable[[], None] | None = None) -> None:
         self._pipe, child_end = Pipe()
         parent = os.getpid()
         self.pid = os.fork()
@@ -117,6 +121,9 @@ class WorkerMother:
             try:
                 die_with_parent(parent)
                 self._pipe.close()
+                if warm is not None:
+                    warm()
+                    gc.freeze()
                 _mother(child_end)
             except BaseException:
                 traceback.print_exc()

@@ -27,9 +27,12 @@ class RuleStage(Stage[S]):
         """The rule as it is asked about the documents of one batch, in order."""
         return self._rule
 
-    def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
+    def warm(self) -> None:
         if not hasattr(self, "_rule"):
             self._rule: Rule = self.rule()
+
+    def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
+        RuleStage.warm(self)
         own = {c.name for c in self.columns}
         carried = [f for f in further_columns(unit.pieces[0].path) if f.name not in own]
         columns = [*carried, *self.columns]

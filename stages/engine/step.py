@@ -212,6 +212,13 @@ class Stage(ABC, Generic[S]):
 
     # -- work, in a worker -----------------------------------------------------------------------
 
+    def warm(self) -> None:
+        """Loads what every worker of this machine needs for its first unit: tables and models.
+
+        Called once, in the process that local workers are forked from, so that they share it.
+        Must start no threads, and must not be counted on: other runners do not call it.
+        """
+
     @abstractmethod
     def process(self, unit: WorkUnit, reporter: Reporter) -> Record:
         """Does one unit and writes its files."""

@@ -44,6 +44,12 @@ class UnitError(Exception):
     """A piece of work failed; the message, one line, begins with its label."""
 
 
+def stage_of(step: Step) -> Stage[Any]:
+    """The stage of a step, made once per process."""
+    key = ("stage", files.digest_of(step.to_json()))
+    return models.load_once(key, lambda: registry.create(step))
+
+
 class _Work(beam.DoFn):
     """Base of the DoFns: finds the stage once per process, runs a piece of work once only."""
 
@@ -55,8 +61,7 @@ class _Work(beam.DoFn):
     def setup(self) -> None:
         self.step = Step(**self._step_json)
         self.relay = Relay(**self._relay_json) if self._relay_json else None
-        key = ("stage", files.digest_of(self._step_json))
-        self.stage: Stage[Any] = models.load_once(key, lambda: registry.create(self.step))
+        self.stage = stage_of(self.step)
         self.reporter = Reporter(self.step.progress)
 
     def teardown(self) -> None:

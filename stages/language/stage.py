@@ -40,5 +40,9 @@ class Language(RuleStage[LanguageSettings]):
         except Exception:  # noqa: BLE001 - one by one, the document that fails is found and told
             return self.rule()
 
+    def warm(self) -> None:
+        super().warm()
+        self.rule().judge(["The river was high that spring."])
+
     def rule(self) -> LanguageRule:
         return load_once(("language", self.settings), lambda: LanguageRule(self.settings))

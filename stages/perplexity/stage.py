@@ -76,6 +76,11 @@ class Perplexity(ShuffleStage[PerplexitySettings]):
         except ModelFileError as error:
             raise InputError(f"{self.step.name}: {error}") from error
 
+    def warm(self) -> None:
+        scorer = self.scorer()
+        scorer.load_all()
+        scorer.score("The river was high that spring.", next(iter(scorer.languages), None))
+
     def models(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for language, pair in sorted(self.scorer().files.items()):

@@ -23,6 +23,7 @@ from pipeline import forecast_model as model
 from pipeline import forecast_sample as samples
 from pipeline.forecast_kinds import KINDS
 from pipeline.forecast_model import Bound, Figure, Measured, Shape, forecast
+from pipeline.forecast_references import Meeting, traffic
 from stages import registry
 from stages.engine import files
 from stages.engine.execute import Engine
@@ -215,6 +216,21 @@ def test_models_of_many_languages_are_made_side_by_side() -> None:
     assert found.serial_s.point == pytest.approx(20_000 * 1e8 / 20e9)
 
 
+def test_pieces_are_trained_on_a_part_of_a_long_text_and_pruned_at_the_upper_end() -> None:
+    def cpu(largest: float, size: float = 1e12) -> Figure:
+        bound = Bound(trained=2e9, largest=largest, one=1e9)
+        costs = {"cpu_s": lambda n: {"reduce": n * 2e-6}, "trained": lambda n: n}
+        found: Figure = at(size, "language_model", bound, **costs).cpu_s
+        return found
+
+    # All of two languages' text, a tenth of it; and no more text than the sample had.
+    assert cpu(1e9).point == pytest.approx(4000)
+    assert cpu(1e8).point == pytest.approx(4000 * (0.46 + 0.54 / 10))
+    assert cpu(1e8).high == pytest.approx(4000 * (0.46 + 0.54 / 10 * 2.8))
+    assert cpu(1e8).low == cpu(1e8).point
+    assert cpu(1e8, 4e6).to_json() == pytest.approx([8, 8, 8])
+
+
 def test_sampled_pages_are_at_most_as_many_as_asked_for() -> None:
     found = at(1e12, "reference_pages", Bound(documents=2e6))
     assert found.documents_out.point == pytest.approx(2e6)
@@ -226,12 +242,13 @@ def line_dedup(size: float, group: int | None = None, entry: int = 2, **shape: A
         measured(n, shuffle=n // 5, entries=n // entry, grouped=500, documents_in=n // 1000)
         for n in (10**6, 4 * 10**6)
     ]
-    given = {"partitions_per_byte": 2 / (256 << 20), **shape}
+    each = 2 / (256 << 20)
+    given = {"planned": lambda here: max(4, here * each), "partitions_per_byte": each, **shape}
     full, cut = Figure.at(size), Shape(64 << 20, 256 << 20, group, **given)
     return forecast("s", "line_dedup", both, full, full, Bound(), cut, FLOOR)
 
 
-def test_references_grow_with_the_square_unless_groups_are_compared() -> None:
+def test_pairs_grow_with_the_square_unless_groups_are_compared() -> None:
     def pairs(size: float, group: int | None = None) -> float:
         return float(line_dedup(size, group).pairs.point)
 
@@ -242,7 +259,7 @@ def test_references_grow_with_the_square_unless_groups_are_compared() -> None:
     assert pairs(4_000_000) == pytest.approx(4)
 
 
-def test_there_are_no_more_references_than_hashes() -> None:
+def test_there_are_no_more_pairs_than_hashes() -> None:
     few = line_dedup(1e15, entry=5000).pairs.point
     assert 0.9 * 1e15 / 5000 < few < 1e15 / 5000
     # Half as many hashes as partitions, spread evenly, meet in 1 - exp(-1/2) of them.
@@ -252,25 +269,54 @@ def test_there_are_no_more_references_than_hashes() -> None:
     assert line_dedup(1e15, entry=half).pairs.point == pytest.approx(met * 1e15 / (64 << 20), 0.01)
 
 
-def test_each_kind_of_hash_has_references_of_its_own() -> None:
-    lines, all_kinds = (line_dedup(1e12, references=n).pairs.point for n in (1, 3))
+def test_each_kind_of_hash_has_pairs_of_its_own() -> None:
+    lines, all_kinds = (line_dedup(1e12, kinds=n).pairs.point for n in (1, 3))
     # URLs and texts: one a document, of which a unit has nine for each partition.
     assert all_kinds == pytest.approx(3 * lines, rel=0.001)
-    lines, all_kinds = (line_dedup(1e16, references=n).pairs.point for n in (1, 3))
+    lines, all_kinds = (line_dedup(1e16, kinds=n).pairs.point for n in (1, 3))
     assert all_kinds - lines == pytest.approx(2 * 1e16 / 1000, rel=0.001)
 
 
-def test_references_cost_cpu_memory_and_bytes() -> None:
-    found, alone = line_dedup(100e12), line_dedup(100e12, partitions_per_byte=0.0)
-    pairs = found.pairs.point
-    assert alone.pairs.point == 0
-    assert found.cpu_s.point - alone.cpu_s.point == pytest.approx(pairs * 120e-6)
-    assert found.serial_s.point - alone.serial_s.point == pytest.approx(pairs * 15e-6)
-    assert found.shuffle.point == pytest.approx(100e12 / 5 + pairs * 140)
-    # Without references, what went through GroupByKey is in proportion.
+def test_what_units_exchange_costs_cpu_memory_and_bytes() -> None:
+    found, alone = line_dedup(100e12), line_dedup(100e12, planned=None)
+    met = 100e12 / 5
+    units, keys = 100e12 / (64 << 20), 100e12 * 2 / (256 << 20)
+    sent = traffic([Meeting(units, ((keys, 0.5 * (64 << 20)),))])
+    assert found.relayed and not alone.relayed
+    assert (found.pairs.point, alone.pairs.point) == (pytest.approx(sent.pairs), 0)
+    assert found.references.point == pytest.approx(sent.references)
+    assert found.references.point < found.pairs.point / 50
+    # What values name is copied once there and once back, and so are the sheets.
+    assert found.exchange_cpu_s.point == pytest.approx(sent.cpu_s(met))
+    assert found.cpu_s.point - alone.cpu_s.point == pytest.approx(sent.cpu_s(met))
+    assert found.serial_s.point - alone.serial_s.point == pytest.approx(sent.serial_s)
+    exchanged = 2 * met + sent.sheet_bytes + sent.grouped_bytes
+    assert found.shuffle.point == pytest.approx(exchanged)
+    # Where units do not meet, what went through GroupByKey is in proportion.
     assert alone.shuffle.point == pytest.approx(100e12 / 5 + 1000 / 5e6 * 100e12)
-    assert found.runner.point - alone.runner.point == pytest.approx(pairs * 1550)
-    assert found.launcher.point - alone.launcher.point == pytest.approx(pairs * 1300)
+    assert found.runner.point == pytest.approx(sent.runner_bytes + 86e6)
+    assert found.launcher.point == pytest.approx(sent.launcher_bytes + 47e6)
+    assert alone.runner.point == pytest.approx(units * 5000 + 86e6)
+
+
+def test_few_pairs_are_not_copied() -> None:
+    found = line_dedup(1e9)
+    assert not found.relayed and 0 < found.pairs.point < 1000
+    assert found.shuffle.point == pytest.approx(1e9 / 5 + 2 * found.pairs.point * 112)
+    assert found.exchange_cpu_s.point == pytest.approx(found.pairs.point * 90e-6)
+
+
+def test_units_of_another_source_have_nothing_for_a_shard() -> None:
+    planned = forecasting._shards(registry.stage_class("tokens").Settings())
+    alone, apart = (
+        line_dedup(1e12, entry=4, planned=planned, shares=shares, ways=1)
+        for shares in ((1.0,), (0.5, 0.5))
+    )
+    units, shards = 1e12 / (64 << 20), round(1e12 / 3.5 / (1 << 28) * 0.995) + 5
+    assert alone.pairs.point == pytest.approx(units * shards, rel=0.01)
+    assert apart.pairs.point == pytest.approx(alone.pairs.point / 2, rel=0.01)
+    assert alone.references.point > apart.references.point
+    assert alone.shuffle.point < line_dedup(1e12, entry=4, planned=planned).shuffle.point
 
 
 def test_partitions_are_planned_as_the_stages_do() -> None:
@@ -470,7 +516,9 @@ def test_settings_that_a_sample_cannot_meet_are_changed_and_told(tmp_path: Path)
     notes: list[str] = []
     small = measuring.adapted(loaded, notes)
     assert small.language_model is not None and loaded.language_model is not None
-    assert small.language_model.settings["vocabulary"] == 4000
+    # Pruning to fewer pieces than the recipe wants would cost more than the recipe does.
+    assert "vocabulary" not in small.language_model.settings
+    assert small.language_model.settings["min_bytes"] == 10_000
     assert loaded.language_model.settings == {}
     uses = {u.stage: u.settings for s in small.sources.values() for u in s.stages}
     assert uses["perplexity"] == {"cutoffs": "recalibrated"}

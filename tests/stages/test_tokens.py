@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +139,46 @@ def test_shards_tell_where_documents_come_from(tmp_path: Path, model: Path) -> N
     assert names_of("f#1", "no URL at all") == ["f#1", "no URL at all"]
     assert names_of("a/b#2", "HTTP://WWW.a.example:80/x/../y/?") == ["b#2", "a.example/y"]
     assert names_of(None, None) == names_of("", "") == []
+
+
+def test_of_each_unit_a_share_is_compared_with_sentencepiece_and_one_document_at_least(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents(tmp_path / "in", [list(range(40)), list(range(40, 60))])
+    compared: list[list[str]] = []
+    plain = Encoder.verify_exact
+
+    def watched(self: Encoder, texts: Any) -> Any:
+        compared.append(list(texts))
+        return plain(self, compared[-1])
+
+    monkeypatch.setattr(Encoder, "verify_exact", watched)
+    for share, expected in ((0.0, [1, 1]), (1.0, [20, 20]), (0.1, [5, 3])):
+        compared.clear()
+        tokens(tmp_path / "in", model, tmp_path / f"out{share}", verify_share=share)
+        assert sorted(map(len, compared), reverse=True) == pytest.approx(expected, abs=1)
+        assert all(compared)
+    assert {text for texts in compared for text in texts} <= {text_of(i) for i in range(60)}
+
+
+def test_a_tokenizer_is_compared_on_documents_of_every_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents(tmp_path / "in" / "a", [list(range(100)), list(range(100, 200))])
+    documents(tmp_path / "in" / "b", [list(range(200, 300))], source="books")
+    compared: list[str] = []
+    plain = Encoder.verify_exact
+
+    def watched(self: Encoder, texts: Any) -> Any:
+        compared.extend(texts)
+        return plain(self, list(compared))
+
+    monkeypatch.setattr(Encoder, "verify_exact", watched)
+    folders = [str(tmp_path / "in" / name) for name in "ab"]
+    step = Step("t", "tokenizer", f"{tmp_path}/t", {"input": folders}, {"vocab_size": 320})
+    done = run_step(step).manifest
+    places = {i // 100 for i in range(300) if text_of(i) in compared}
+    assert places == {0, 1, 2}
+    sampled = sum(len(text_of(i)) for i in range(300))
+    assert sum(map(len, compared)) < 0.1 * sampled
+    assert done.extra["verified_on"]["documents"] == len(compared)
