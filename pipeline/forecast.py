@@ -15,21 +15,17 @@ from pipeline import plan, recipe
 from pipeline.forecast_kinds import KINDS
 from pipeline.forecast_measure import Calibration
 from pipeline.forecast_model import (
-    REFERENCE_CPU_S,
     ZERO,
     Bound,
     Figure,
-    Measured,
-    Shape,
     StepForecast,
     forecast,
     ratio,
 )
+from pipeline.forecast_shapes import settings_of, shape_of
 from stages import registry
-from stages.dedup.fuzzy_pairs import bytes_per_key
-from stages.dedup.runs import BYTES_PER_ENTRY
 from stages.engine.execute import Engine
-from stages.engine.step import Layout, Step
+from stages.engine.step import Step
 from tokenizer import paper
 
 EFFICIENCY = 0.85
@@ -37,7 +33,7 @@ EFFICIENCY = 0.85
 and cores that share their caches. An assumption; two cores were measured at 0.85 to 0.95."""
 
 _STEP_SECONDS = 1.0
-_MANY_PAIRS = 1e9
+_MANY_PAIRS, _MANY_REFERENCES = 1e9, 1e7
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,8 @@ class SourceForecast:
 @dataclass(frozen=True)
 class Forecast:
     """The whole corpus. CPU and wall in seconds, the rest in bytes. `memory`: of a worker; `runner`
-    and `launcher`: of the processes that hold what units exchange."""
+    and `launcher`: of the processes that hold what units exchange; `scratch`: disk beside `disk`
+    for what the units of a running step exchange, of the step that has most."""
 
     recipe: str
     workers: int
@@ -76,6 +73,7 @@ class Forecast:
     memory: Figure
     shuffle: Figure
     disk: Figure
+    scratch: Figure
     runner: Figure
     launcher: Figure
     crawl: dict[str, Any]
@@ -151,7 +149,14 @@ def of(
             sum(arriving.values(), ZERO),
             arriving.get("input", arriving.get("crawl", ZERO)),
             _bound(real, max(m.models for m in measured)),
-            _shape(real, arriving, [s.text_out.point for s in before], measured),
+            shape_of(
+                real,
+                arriving,
+                [(s.text_out.point, s.parts.point) for s in before],
+                measured,
+                found.names[readers[step.name]] if step.name in readers else (),
+                raw[readers[step.name]].files if step.name in readers else 0,
+            ),
             floor,
         )
         done[step.name] = replace(
@@ -172,6 +177,7 @@ def of(
         _most([s.memory for s in steps]),
         sum((s.shuffle for s in steps), ZERO),
         sum((s.disk for s in steps), ZERO),
+        _most([s.shuffle for s in steps]),
         _most([s.runner for s in steps]),
         _most([s.launcher for s in steps]),
         _crawl(found, loaded, done),
@@ -218,14 +224,10 @@ def _kept(found: Calibration, source: str) -> float:
     return kept
 
 
-def _settings(step: Step) -> Any:
-    return registry.stage_class(step.stage).Settings.model_validate(step.settings)
-
-
 def _bound(step: Step, models: int) -> Bound:
     if KINDS[step.stage][0] != "bounded":
         return Bound()
-    settings = _settings(step)
+    settings = settings_of(step)
     if step.stage == "tokenizer":
         return Bound(float(settings.budget_bytes), float(settings.budget_bytes))
     if step.stage == "language_model":
@@ -240,67 +242,6 @@ def _bound(step: Step, models: int) -> Bound:
             one=float(settings.max_bytes),
         )
     return Bound(documents=float(settings.max_references + settings.max_random))
-
-
-# Bytes of text for each hash, as the stages plan (with `BYTES_PER_ENTRY` of memory for each); at
-# the ports of reference_pages, a page and a cited URL.
-PLANNED = {
-    "url_dedup": 512,
-    "document_dedup": 512,
-    "c4_url_dedup": 512,
-    "line_dedup": 32,
-    "c4_line_dedup": 32,
-    "overlap": 32,
-    "book_dedup": 6,
-}
-PLANNED_PAGE, PLANNED_CITATION = 512, 64
-PLANNED_TOKEN = 3.5
-
-
-def _shape(
-    step: Step,
-    arriving: Mapping[str, Figure],
-    sources: Sequence[float],
-    measured: Sequence[Measured],
-) -> Shape:
-    """How the step will be cut, and how many partitions it plans. `sources`: bytes of each step
-    that it reads."""
-    settings = _settings(step)
-    partition = getattr(settings, "partition_memory_mb", None)
-    grouped = getattr(settings, "scope", None) == "file_group"
-    shape = Shape(
-        Layout.model_validate(step.layout).split_bytes,
-        None if partition is None else partition << 20,
-        settings.group_files if grouped else None,
-    )
-    size = sum(arriving.values(), ZERO).point
-    if step.stage == "tokens":
-        # A shard is of one source, so only units of the source have references to it.
-        return replace(
-            shape,
-            partitions_per_byte=1 / (PLANNED_TOKEN * settings.shard_tokens),
-            share=sum(s**2 for s in sources) / size**2 if size else 0.0,
-            least=2.0,  # one for training and one for validation
-        )
-    if partition is None:
-        return shape
-    memory = float(partition << 20)
-    if step.stage == "reference_pages" and size:
-        pages = arriving.get("crawl", ZERO).point / PLANNED_PAGE
-        cited = arriving.get("wikipedia", ZERO).point / PLANNED_CITATION
-        each = (pages + cited) / size * BYTES_PER_ENTRY
-    elif step.stage == "fuzzy_dedup":
-        documents = ratio([(m.size, m.documents_in) for m in measured]).point
-        bands, _ = settings.banding()
-        each = documents * bands * bytes_per_key(settings.verify, settings.permutations)
-    elif step.stage in PLANNED:
-        rate = settings.sample_rate if step.stage == "book_dedup" else 1
-        each = BYTES_PER_ENTRY / (PLANNED[step.stage] * rate)
-    else:
-        return shape
-    # A kind of hash has partitions of its own: of URLs, of texts, of lines.
-    kinds = (3 if settings.lines else 2) if step.stage == "overlap" else 1
-    return replace(shape, partitions_per_byte=each / memory, references=kinds)
 
 
 def _source(
@@ -390,20 +331,22 @@ def _assumptions(
         )
     told += [f"{s.name}: {s.why}" for s in steps if s.kind in ("bounded", "once")]
     told += [
-        f"{s.name}: {s.pairs.point:.1e} references go through GroupByKey (units times partitions,"
-        " so they grow with the square), for"
-        f" {s.pairs.point * REFERENCE_CPU_S / 3600:,.0f} vCPU-hours and"
-        f" {s.runner.point / 1e9:,.0f} GB of memory in the process that runs the step:"
+        f"{s.name}: {s.pairs.point:.1e} pairs of a unit and a partition for which it has something"
+        " (they grow with the square of the input); by relays they leave"
+        f" {s.references.point:.1e} references to GroupByKey, and cost"
+        f" {s.exchange_cpu_s.point / 3600:,.0f} vCPU-hours, {s.shuffle.point / 1e12:,.1f} TB of"
+        " files until the step ends and, on the local engine,"
+        f" {s.runner.point / 1e9:,.1f} GB of memory in the process that runs the step. Fewer by"
         f" {_fewer(s.stage)}"
         for s in steps
-        if s.pairs.point > _MANY_PAIRS
+        if s.pairs.point > _MANY_PAIRS or s.references.point > _MANY_REFERENCES
     ]
     if any(s.too_low for s in steps):
         low = ", ".join(s.name for s in steps if s.too_low)
         told.append(f"vCPU-hours: too low by what the sample left out of {low}")
     told.append(
-        "disk: what the steps leave; without raw dumps, and without the files that units of a"
-        " running step exchange (column shuffle, removed as it ends)"
+        "disk: what the steps leave; without raw dumps, and without what units of a running step"
+        " exchange (column shuffle, with the copies of relays; removed as it ends)"
     )
     tokenizer = loaded.tokenizer.path
     if tokenizer is None:
@@ -424,12 +367,13 @@ def _assumptions(
 
 
 def _fewer(stage: str) -> str:
-    """What makes references fewer."""
+    """What makes pairs of a unit and a partition fewer."""
+    larger = "larger units (layout.split_bytes)"
     if stage == "tokens":
-        return "write larger shards (shard_tokens)"
-    more = "give reducers more memory (worker_memory_mb, partition_memory_mb)"
+        return f"{larger}, larger shards (shard_tokens)"
+    more = f"{larger}, more memory for reducers (worker_memory_mb, partition_memory_mb)"
     if stage == "line_dedup":
-        return f"{more}, or compare groups of files (scope: file_group)"
+        return f"{more}, groups of files (scope: file_group)"
     return more
 
 

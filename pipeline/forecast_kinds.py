@@ -42,6 +42,6 @@ linear: in proportion. grows: the work is in proportion, but more of a larger co
 so what comes out is at most what is forecast. bounded: reads in proportion, but what it makes is
 bounded by a setting. once: does not depend on the corpus.
 
-In addition, whatever the kind, a step in which units meet exchanges a reference for each unit and
-partition. Both grow with the input, so references grow with its square (`forecast_model`).
+In addition, whatever the kind, in a step in which units meet each unit has something for each
+partition. Both grow with the input, so these pairs grow with its square (`forecast_references`).
 """

@@ -132,14 +132,16 @@ def adapted(loaded: recipe.Recipe, notes: list[str]) -> recipe.Recipe:
     models = loaded.language_model
     trains = models is not None and models.path is None
     if models is not None and trains:
-        small = {"min_bytes": 10_000, "vocabulary": 4000, "memory": "256M"}
+        # As many pieces as the recipe wants, or as the text holds: pruning them to a few would be
+        # most of a trainer's work.
+        small = {"min_bytes": 10_000, "memory": "256M"}
         update["language_model"] = models.model_copy(
             update={"settings": {**models.settings, **small}}
         )
         notes.append(
-            "language models were trained on the sample (4,000 pieces): the real ones are larger,"
-            " and cutoffs were the sample's own percentiles; CPU and memory of perplexity, and disk"
-            " of language_model, are too low, by how much was not measured"
+            "language models were trained on the sample: the real ones are larger, and cutoffs were"
+            " the sample's own percentiles; CPU and memory of perplexity, and disk of"
+            " language_model, are too low, by how much was not measured"
         )
     made = loaded.reference
     if made is not None and made.path is None:
@@ -317,6 +319,10 @@ def _measured(step: Step, done: Mapping[str, Manifest]) -> Measured:
 def _entries(step: Step, done: Manifest, shuffle: int) -> int:
     if step.stage == "tokens":  # A document is in one shard.
         return done.counts.documents_in
+    if step.stage == "github":  # Of an export the rows that name files, else the files.
+        return done.counts.skipped["row of files"] or done.counts.records
+    if step.stage == "stackexchange":
+        return done.counts.records
     return shuffle // _RUN_BYTES if step.stage in _RUNS else 0
 
 

@@ -11,26 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.forecast_kinds import KINDS, Kind
+from pipeline.forecast_references import Meeting, Traffic, traffic
 from stages.engine.memory import BATCH_MB, MIB
 
-REFERENCE_CPU_S = 120e-6
-"""CPU of one reference, there and back, in all processes. Measured on a local disk with
-`line_dedup` of 42 MB of WET text in 58 units, 4 partitions against 1,000 and 2,000: 129 and 117
-microseconds, of which the reducer 80, the unit that collects 30, and `RUNNER_CPU_S`."""
-
-RUNNER_CPU_S = 15e-6
-"""Of that, CPU of the one process that runs the step (Beam's local runner) and the one that
-launched it: 13 and 14 microseconds. It cannot be divided among workers."""
-
-LAUNCHER_BYTES, RUNNER_BYTES = 1300, 1550
-"""Memory of the launching and of the running process for each reference, the highest seen: 830 and
-1,300 in the runs above, 1,300 and 1,550 with 8 units and 8,000 partitions."""
-
 _LAUNCHER_ITSELF, _RUNNER_ITSELF = 47e6, 86e6
-
-GROUPED_BYTES = 140
-"""JSON of one reference, there and back, through GroupByKey (`grouped_bytes` of the same runs by
-their references)."""
 
 LEAST_PARTITIONS = 4
 """Of every step in which units meet."""
@@ -137,8 +121,8 @@ class Measured:
 
     `size`: bytes of all its inputs, of which `main` came in at the port `input`; `trained`: bytes
     that its models (so many `models`) were trained on, the one with most on `largest`. `entries`:
-    what can be in a partition of its own: hashes in the runs of a shuffle, documents in shards; 0:
-    not known. `grouped`: bytes of pairs that went through GroupByKey.
+    what can be in a partition of its own: hashes in the runs of a shuffle, documents in shards,
+    files of repositories, posts; 0: not known. `grouped`: bytes of references through GroupByKey.
     """
 
     size: int
@@ -179,27 +163,34 @@ class Shape:
     """How a step is cut: bytes of a unit, and of a partition of its shuffle if it has such; units
     that are compared with each other (None: all).
 
-    `partitions_per_byte`: partitions that are planned for a byte of input, 0 where units do not
-    meet; `references`: kinds of hash, each with partitions of its own; `share`: of all pairs of
-    unit and partition those that can meet (shards are of one source).
+    `planned`: keys (partitions, shards) of one kind that the stage plans for so many bytes of
+    input, all of which meet; None where units do not. `partitions_per_byte`: how full they are, 0
+    where that is not known. `kinds`: kinds of hash, each with keys of its own. `sources`: those
+    whose units have keys of their own, as shares of the input, and in how many files each lies at
+    least: a unit is of one file. `ways`: 2, there and back; 1 where the step ends with its reduce.
     """
 
     split_bytes: int
     partition_bytes: int | None = None
     group_units: int | None = None
+    planned: Callable[[float], float] | None = None
     partitions_per_byte: float = 0.0
-    references: int = 1
-    share: float = 1.0
-    least: float = LEAST_PARTITIONS
+    kinds: int = 1
+    sources: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
+    ways: int = 2
 
 
 @dataclass(frozen=True)
 class StepForecast:
     """One step of the whole corpus. CPU in seconds, the rest in bytes.
 
-    `pairs`: references that go through GroupByKey, which grow with the square of the input;
-    `runner` and `launcher`: memory of the two processes that hold them. `at_most`: whether what
-    comes out is an upper bound; `too_low`: whether the sample left CPU out.
+    `pairs`: of a unit and a key for which it has something, which grow with the square of the
+    input; `references`: what of them goes through GroupByKey, there and back; `parts`: files that
+    come out, one a unit, or a partition where the step ends with its reduce; `exchange_cpu_s`: of
+    the CPU what pairs and references cost; `shuffle`: what units exchange, sheets and copies of
+    relays (`relayed`) included, which lies there until the step ends. `runner` and `launcher`:
+    memory of the two processes around the workers. `at_most`: whether what comes out is an upper
+    bound; `too_low`: whether the sample left CPU out.
     """
 
     name: str
@@ -215,15 +206,24 @@ class StepForecast:
     disk: Figure
     shuffle: Figure
     pairs: Figure
+    references: Figure
+    parts: Figure
+    exchange_cpu_s: Figure
     memory: Figure
     runner: Figure
     launcher: Figure
+    relayed: bool = False
     samples: int = 0
     at_most: bool = False
     too_low: bool = False
 
 
 _MODEL_PHASES = {"reduce"}
+
+PIECES_SHARE, PRUNED = 0.54, 2.8
+"""Of the CPU of a language model what SentencePiece's trainer has, and how many times more that is
+where the text holds many more pieces than asked for, which it then prunes round by round. On 6 MB
+of WET text, which holds 57,000 pieces, 6.3 of 11.7 s with 65,536 asked for; 17.7 with 4,000."""
 
 TRAINER_BYTES = Figure(10.0, 18.0, 30.0)
 """Memory of SentencePiece's trainer for each byte of text, where the samples are too small to tell:
@@ -263,7 +263,7 @@ def forecast(
             mine = Figure.at(max(m.cpu_s.get(phase, 0.0) for m in samples))
         elif kind == "bounded" and phase in _MODEL_PHASES and bound.trained is not None:
             of_trained = line([(m.trained, m.cpu_s.get(phase, 0.0)) for m in samples])
-            mine = of_trained.at(trained)
+            mine = _training_cpu(of_trained.at(trained), samples, trained, bound)
             # Several models are made side by side; one of them is made by one worker.
             serial = serial + mine * min(1.0, bound.largest / max(trained.point, 1.0))
         else:
@@ -271,8 +271,20 @@ def forecast(
             mine = found.at(size)
             fixed = fixed + found.fixed
         cpu = cpu + mine
-    pairs = _pairs(samples, size, shape)
-    cpu, serial = cpu + pairs * REFERENCE_CPU_S, serial + pairs * RUNNER_CPU_S
+    shuffle = ratio([(m.size, m.shuffle) for m in samples]) * size
+    grouped = ratio([(m.size, m.grouped) for m in samples]) * size
+    if kind == "once":
+        shuffle = Figure.at(max(m.shuffle for m in samples))
+        grouped = Figure.at(max(m.grouped for m in samples))
+    sent = _sent(samples, size, shape)
+    # Bits and answers, which go back, are among what the samples exchanged, and copied as well.
+    copied = _each(sent, shuffle, lambda t, met: met if t.relayed else 0.0)
+    exchange = _each(sent, copied, Traffic.cpu_s)
+    cpu, serial = cpu + exchange, serial + _each(sent, ZERO, lambda t, _: t.serial_s)
+    shuffle = shuffle + copied + _each(sent, ZERO, lambda t, _: t.sheet_bytes)
+    references = _each(sent, ZERO, lambda t, _: t.references)
+    if references.point:
+        grouped = _each(sent, ZERO, lambda t, _: t.grouped_bytes)
     out = ratio([(m.main, m.text_out) for m in samples]) * main
     documents = ratio([(m.main, m.documents_out) for m in samples]) * main
     disk = ratio([(m.size, m.disk) for m in samples]) * size
@@ -281,13 +293,6 @@ def forecast(
         out, documents, disk = out * share, documents.most(bound.documents), disk * share
     if kind == "once" or (kind == "bounded" and bound.trained is not None):
         disk = Figure.at(max(m.disk for m in samples))
-    shuffle = ratio([(m.size, m.shuffle) for m in samples]) * size
-    grouped = ratio([(m.size, m.grouped) for m in samples]) * size
-    if kind == "once":
-        shuffle = Figure.at(max(m.shuffle for m in samples))
-        grouped = Figure.at(max(m.grouped for m in samples))
-    if pairs.point:
-        grouped = pairs * GROUPED_BYTES
     peak = max(m.peak_rss for m in samples)
     return StepForecast(
         name,
@@ -302,12 +307,29 @@ def forecast(
         fixed,
         disk,
         shuffle + grouped,
-        pairs,
+        _each(sent, ZERO, lambda t, _: t.pairs),
+        references,
+        _each(sent, ZERO, lambda t, _: t.units if t.ways == 2 else max(t.keys, 1.0)),
+        exchange,
         _memory(samples, float(peak), floor, trained, bound, shape, size),
-        pairs * RUNNER_BYTES + Figure.at(_RUNNER_ITSELF),
-        pairs * LAUNCHER_BYTES + Figure.at(_LAUNCHER_ITSELF),
+        _each(sent, ZERO, lambda t, _: t.runner_bytes + _RUNNER_ITSELF),
+        _each(sent, ZERO, lambda t, _: t.launcher_bytes + _LAUNCHER_ITSELF),
+        any(t.relayed for t in sent),
         len(samples),
     )
+
+
+def _training_cpu(
+    cpu: Figure, samples: Sequence[Measured], trained: Figure, bound: Bound
+) -> Figure:
+    """CPU of models, given that in proportion to the text. Of language models, SentencePiece reads
+    a part of a long text only; at the upper end it prunes, if there is more text than sampled."""
+    if not bound.one or bound.trained is None or not trained.point:
+        return cpu
+    read = min(1.0, bound.largest * (bound.trained / bound.one) / trained.point)
+    pruned = PRUNED if trained.high > max(m.trained for m in samples) else 1.0
+    least, most = (1 - PIECES_SHARE + PIECES_SHARE * read * times for times in (1.0, pruned))
+    return Figure(cpu.small * least, cpu.point * least, max(cpu.large * least, cpu.high * most))
 
 
 def _trained(samples: Sequence[Measured], size: Figure, bound: Bound) -> Figure:
@@ -316,37 +338,45 @@ def _trained(samples: Sequence[Measured], size: Figure, bound: Bound) -> Figure:
     return (ratio([(m.size, m.trained) for m in samples]) * size).most(bound.trained)
 
 
-def _pairs(samples: Sequence[Measured], size: Figure, shape: Shape) -> Figure:
-    """Units times partitions in which they have something.
+Sent = tuple[Traffic, Traffic, Traffic]
+"""As the small sample has it, as both together, as the large one."""
 
-    Each unit may have entries in each partition of its group; of few entries in many partitions
-    (hashes spread evenly) some have none. Further kinds of hash than the first (`references`) are
-    one a document.
+
+def _each(sent: Sent, more: Figure, what: Callable[[Traffic, float], float]) -> Figure:
+    small, point, large = sent
+    return Figure(what(small, more.small), what(point, more.point), what(large, more.large))
+
+
+def _sent(samples: Sequence[Measured], size: Figure, shape: Shape) -> Sent:
+    """What units send to keys for which they have something.
+
+    Each unit may have entries for each key of its group or source. Further kinds of hash than the
+    first are one a document.
     """
-    if not shape.partitions_per_byte or not any(m.size for m in samples):
-        return ZERO
     entries = ratio([(m.size, m.entries) for m in samples])
     documents = ratio([(m.size, m.documents_in) for m in samples])
 
-    def of(here: float, entries: float, documents: float) -> float:
-        units = max(1.0, here / shape.split_bytes)
-        together = min(units, shape.group_units or units)
-        planned = here * together / units * shape.partitions_per_byte * shape.share
-        partitions = max(shape.least, planned)
-        first = _met(entries * here / units, partitions) if entries else partitions
-        more = (shape.references - 1) * _met(documents * here / units, partitions)
-        return units * (first + more)
+    def of(here: float, entries: float, documents: float) -> Traffic:
+        cut = [max(1.0, parts, here * share / shape.split_bytes) for share, parts in shape.sources]
+        units = sum(cut)
+        if shape.planned is None or not here or not any(m.size for m in samples):
+            return Traffic(units)
+        meetings = []
+        for (share, _), mine in zip(shape.sources, cut, strict=True):
+            together = min(mine, shape.group_units or mine)
+            keys = shape.planned(here * share * together / mine)
+            each = here * share / mine
+            # Of few entries for many keys some have none; where none were counted, all have some.
+            first = entries * each if entries else math.inf
+            kinds = ((keys, first), *[(keys, documents * each)] * (shape.kinds - 1))
+            meetings.append(Meeting(together, kinds, mine / together))
+        return traffic(meetings, shape.ways)
 
-    return Figure(
+    return (
         of(size.small, entries.small, documents.small),
         of(size.point, entries.point, documents.point),
         of(size.large, entries.large, documents.large),
     )
-
-
-def _met(entries: float, partitions: float) -> float:
-    """Partitions that get any of so many entries, expected."""
-    return -partitions * math.expm1(-entries / partitions)
 
 
 def _memory(
@@ -365,7 +395,7 @@ def _memory(
     if shape.partition_bytes is None or size.high <= max(m.size for m in samples):
         return Figure.at(peak)
     full = float(shape.partition_bytes)
-    partition = min(full, size.high * (shape.partitions_per_byte * full / shape.least or 1.0))
+    partition = min(full, size.high * (shape.partitions_per_byte * full / LEAST_PARTITIONS or 1.0))
     unit = BATCH_MB * MIB + _BYTES_PER_UNIT_BYTE * min(float(shape.split_bytes), size.high)
     if size.high < shape.split_bytes:
         unit = 0.0

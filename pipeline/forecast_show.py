@@ -122,6 +122,9 @@ def _totals(found: Forecast) -> Table:
     table.add_row("memory of the command", _interval(found.launcher, _bytes))
     table.add_row("bytes that units exchange", _marked(most, _interval(found.shuffle, _bytes)))
     table.add_row("disk that steps leave", _marked(most, _interval(found.disk, _bytes)))
+    table.add_row(
+        "more disk while a step runs, at most", _marked(most, _interval(found.scratch, _bytes))
+    )
     tokens = sum((s.tokens.point for s in found.sources), 0.0)
     loose = any(s.at_most for s in found.sources)
     table.add_row("tokens", _marked(loose, _count(tokens)))

@@ -25,10 +25,12 @@ CCNET_HOURS_PER_TB = 1875
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of raw files of a source, and where the number is from."""
+    """Bytes of raw files of a source, and where the number is from; how many files they are, at
+    least, where that is known (else 0)."""
 
     bytes: float
     origin: str
+    files: int = 0
 
 
 def published(reader: str, names: list[str]) -> Size | None:
@@ -42,7 +44,7 @@ def published(reader: str, names: list[str]) -> Size | None:
         wet = any(".wet" in name for name in names) or not names
         each, kind = (7.62, "WET") if wet else (59.86, "WARC")
         origin = f"5 dumps of {each} TiB {kind}.gz, as Common Crawl announced for CC-MAIN-2019-09"
-        return Size(5 * each * TIB, origin)
+        return Size(5 * each * TIB, origin, 5 * 64_000)
     if reader == "c4":
         return Size(305 * GB, "305 GB of json.gz: variant `en` on the card of allenai/c4")
     if reader == "arxiv":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -21,6 +22,7 @@ from pipeline import forecast as forecasting
 from pipeline import forecast_measure as measuring
 from pipeline import forecast_model as model
 from pipeline import forecast_sample as samples
+from pipeline import forecast_shapes as shapes
 from pipeline.forecast_kinds import KINDS
 from pipeline.forecast_model import Bound, Figure, Measured, Shape, forecast
 from pipeline.forecast_references import Meeting, traffic
@@ -299,6 +301,17 @@ def test_what_units_exchange_costs_cpu_memory_and_bytes() -> None:
     assert alone.runner.point == pytest.approx(units * 5000 + 86e6)
 
 
+def test_a_unit_is_of_one_file() -> None:
+    # Fewer bytes in as many files are as many units.
+    many, few = (line_dedup(1e12, sources=((1.0, n),)) for n in (50_000.0, 10_000.0))
+    assert (many.parts.point, few.parts.point) == (50_000, pytest.approx(1e12 / (64 << 20)))
+    assert many.pairs.point == pytest.approx(few.pairs.point * 50_000 / few.parts.point, rel=0.01)
+    assert few.pairs.point == line_dedup(1e12).pairs.point
+    assert many.launcher.point > few.launcher.point
+    # What ends with its reduce leaves a part for each partition.
+    assert line_dedup(1e12, ways=1).parts.point == pytest.approx(1e12 * 2 / (256 << 20))
+
+
 def test_few_pairs_are_not_copied() -> None:
     found = line_dedup(1e9)
     assert not found.relayed and 0 < found.pairs.point < 1000
@@ -307,10 +320,10 @@ def test_few_pairs_are_not_copied() -> None:
 
 
 def test_units_of_another_source_have_nothing_for_a_shard() -> None:
-    planned = forecasting._shards(registry.stage_class("tokens").Settings())
+    planned = shapes._shards(registry.stage_class("tokens").Settings())
     alone, apart = (
-        line_dedup(1e12, entry=4, planned=planned, shares=shares, ways=1)
-        for shares in ((1.0,), (0.5, 0.5))
+        line_dedup(1e12, entry=4, planned=planned, sources=sources, ways=1)
+        for sources in (((1.0, 0.0),), ((0.5, 0.0), (0.5, 0.0)))
     )
     units, shards = 1e12 / (64 << 20), round(1e12 / 3.5 / (1 << 28) * 0.995) + 5
     assert alone.pairs.point == pytest.approx(units * shards, rel=0.01)
@@ -334,10 +347,10 @@ def test_partitions_are_planned_as_the_stages_do() -> None:
         module, _, name = place.partition(":")
         return getattr(import_module(module), name)
 
-    assert {stage: value(place) for stage, place in planned.items()} == forecasting.PLANNED
-    assert value("stages.reference.pages:_BYTES_PER_PAGE") == forecasting.PLANNED_PAGE
-    assert value("stages.reference.pages:_BYTES_PER_CITATION") == forecasting.PLANNED_CITATION
-    assert value("stages.tokens:_BYTES_PER_TOKEN") == forecasting.PLANNED_TOKEN
+    assert {stage: value(place) for stage, place in planned.items()} == shapes.PLANNED
+    assert value("stages.reference.pages:_BYTES_PER_PAGE") == shapes.PLANNED_PAGE
+    assert value("stages.reference.pages:_BYTES_PER_CITATION") == shapes.PLANNED_CITATION
+    assert value("stages.tokens:_BYTES_PER_TOKEN") == shapes.PLANNED_TOKEN
     for module in {place.partition(":")[0] for place in planned.values()}:
         assert value(f"{module}:_MIN_PARTITIONS") == model.LEAST_PARTITIONS
 
@@ -372,6 +385,7 @@ def test_archives_of_pages_are_not_taken_for_extracted_text() -> None:
     assert wet is not None and warc is not None
     assert 7 < warc.bytes / wet.bytes < 9
     assert "WARC" in warc.origin and "WET" in wet.origin
+    assert wet.files == warc.files == 5 * 64_000
     assert forecast_sizes.published("github", []) is None
 
 
@@ -575,6 +589,14 @@ def test_a_small_recipe_is_forecast_from_its_own_input(tmp_path: Path) -> None:
     # Files in which units meet, and more than twice the references to them.
     assert twice.shuffle.point == pytest.approx(2 * found.shuffle.point, rel=0.01)
     assert twice.shuffle.point > 2 * found.shuffle.point
+    # Shards of a petabyte are many: that is told, and what helps.
+    told = "\n".join(found.assumptions)
+    huge = "\n".join(forecasting.of(calibration, loaded, {"commoncrawl": 1e15}, 100).assumptions)
+    assert "by relays" not in told and "GroupByKey" not in told
+    assert re.search(r"tokens: [\d.e+]+ pairs of a unit and a partition", huge)
+    assert "by relays they leave" in huge and "larger shards (shard_tokens)" in huge
+    assert "more disk while a step runs, at most" in shown
+    assert found.scratch.point == max(s.shuffle.point for s in found.steps) > 0
     # The models were given, and no documents met: nothing is a bound of what will be.
     assert "(too low)" not in shown
     assert not source.at_most and "≤" not in shown

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.references import make
-from pipeline import forecast as forecasting
 from pipeline import forecast_references as model
+from pipeline import forecast_shapes as shapes
 from pipeline.forecast_model import Figure, Measured
 from pipeline.forecast_references import Meeting, traffic
 from stages import registry
@@ -79,7 +79,7 @@ def test_the_same_relay_is_planned_as_in_the_engine() -> None:
     assert found.relayed
     one_way = 10_000 * way.key_groups + 500 * way.unit_groups
     assert found.references == pytest.approx(2 * one_way)
-    assert found.pieces == 500 + 2 * way.unit_groups * way.key_groups
+    assert (found.keys, found.gathers) == (500, 2 * way.unit_groups * way.key_groups)
     assert met(10_000, 500, ways=1).references == pytest.approx(one_way)
 
 
@@ -157,7 +157,8 @@ def measured(size: int, **more: Any) -> Measured:
 def shape(stage: str, names: list[str], settings: dict[str, Any], **more: Any) -> Any:
     step = Step(stage, stage, "out", {"input": ["in"]}, settings)
     samples = [measured(10**6, **more)]
-    return forecasting._shape(step, {"input": Figure.at(1e12)}, [1e12], samples, names)
+    sources = [(1e12, 100_000.0)]
+    return shapes.shape_of(step, {"input": Figure.at(1e12)}, sources, samples, names, 0)
 
 
 def test_github_and_stackexchange_plan_partitions_as_their_stages_do() -> None:
@@ -173,7 +174,7 @@ def test_github_and_stackexchange_plan_partitions_as_their_stages_do() -> None:
     packed = shape("stackexchange", ["x.com.7z"], {"partition_memory_mb": 512})
     assert posts.planned(1e9) == spill.partitions_for(10**9, 512 << 20)
     assert packed.planned(1e9) == spill.partitions_for(8 * 10**9, 512 << 20) > posts.planned(1e9)
-    assert (posts.ways, volume._USUAL) == (1, forecasting.PLANNED_EXPANSION)
+    assert (posts.ways, volume._USUAL) == (1, shapes.PLANNED_EXPANSION)
 
 
 def test_groups_of_files_and_kinds_of_hash_are_those_of_the_settings() -> None:
@@ -211,7 +212,7 @@ def computed() -> dict[str, list[str]]:
     for name, (units, mb, group) in rows.items():
         together = group or units
         keys = runs.partitions_for(
-            int(TEXT * together / units / forecasting.PLANNED["line_dedup"]), mb << 20
+            int(TEXT * together / units / shapes.PLANNED["line_dedup"]), mb << 20
         )
         found = traffic([Meeting(together, ((keys, ALL),), units / together)])
         assert found.relayed
