@@ -165,9 +165,9 @@ class Shape:
 
     `planned`: keys (partitions, shards) of one kind that the stage plans for so many bytes of
     input, all of which meet; None where units do not. `partitions_per_byte`: how full they are, 0
-    where that is not known. `kinds`: kinds of hash, each with keys of its own. `sources`: those
-    whose units have keys of their own, as shares of the input, and in how many files each lies at
-    least: a unit is of one file. `ways`: 2, there and back; 1 where the step ends with its reduce.
+    where that is not known. `kinds`: kinds of hash, each with keys of its own, `further` times as
+    many for those after the first. `sources`: those whose units have keys of their own, as shares
+    of the input, and in how many files each lies at least: a unit is of one file. `ways`: 2, there and back; 1 where the step ends with its reduce.
     """
 
     split_bytes: int
@@ -176,6 +176,7 @@ class Shape:
     planned: Callable[[float], float] | None = None
     partitions_per_byte: float = 0.0
     kinds: int = 1
+    further: float = 1.0
     sources: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
     ways: int = 2
 
@@ -368,7 +369,8 @@ def _sent(samples: Sequence[Measured], size: Figure, shape: Shape) -> Sent:
             each = here * share / mine
             # Of few entries for many keys some have none; where none were counted, all have some.
             first = entries * each if entries else math.inf
-            kinds = ((keys, first), *[(keys, documents * each)] * (shape.kinds - 1))
+            fewer = max(LEAST_PARTITIONS, keys * shape.further)
+            kinds = ((keys, first), *[(fewer, documents * each)] * (shape.kinds - 1))
             meetings.append(Meeting(together, kinds, mine / together))
         return traffic(meetings, shape.ways)
 

@@ -22,9 +22,10 @@ STRAIGHT_CPU_S = 90e-6
 """CPU of a pair that goes straight, there and back, in all processes: 89 and 93 microseconds, 1,000
 units, from 20 to 200 partitions of the same documents."""
 
-RELAYED_CPU_S = 50e-6
+RELAYED_CPU_S = 60e-6
 """CPU of a pair that goes by a relay, there and back, with `PIECE_CPU_S` apart: 22 microseconds
-with 1,000 units and 100 partitions, 48 and 57 with 200, 32 with 2,000 units and 400."""
+with 1,000 units and 100 partitions, 48 and 57 with 200, 32 with 2,000 units and 400, and some 8 on
+each way for packing sheets."""
 
 PIECE_CPU_S = 5e-3
 """CPU, with a relay, of each unit, partition and gather: a sheet more to write, and a record. What
@@ -41,8 +42,9 @@ launched it: 5.4 microseconds. It cannot be divided among workers."""
 GROUPED_BYTES = 112
 """JSON of a reference: `grouped_bytes` by `references`, straight; 110 by relays."""
 
-SHEET_BYTES = 105
-"""JSON of a pair in one sheet; it stands in two on each way."""
+SHEET_BYTES = 15
+"""A pair in one sheet, packed; it stands in two on each way. 14 and 15 bytes with 300 units and 200
+partitions."""
 
 RUNNER_BYTES, LAUNCHER_BYTES = 900, 750
 """Memory of a reference in the process that runs the step, and in the one that launched it."""

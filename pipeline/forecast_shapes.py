@@ -75,13 +75,17 @@ def shape_of(
     planned = _partitions(step, settings, arriving, measured, names, memory)
     if planned is None:
         return shape
-    kinds = (3 if settings.lines else 2) if step.stage == "overlap" else 1
+    kinds, further = 1, 1.0
+    if step.stage == "overlap":
+        kinds = 3 if settings.lines else 2
+        further = PLANNED["overlap"] / PLANNED_PAGE if settings.lines else 1.0
     each = 0.0 if step.stage == "stackexchange" else planned(_MUCH) / _MUCH
     return replace(
         shape,
         planned=lambda here: max(LEAST_PARTITIONS, planned(here)),
         partitions_per_byte=each,
         kinds=kinds,
+        further=further,
     )
 
 
@@ -115,6 +119,8 @@ def _partitions(
     if step.stage in PLANNED:
         rate = settings.sample_rate if step.stage == "book_dedup" else 1
         text = PLANNED[step.stage] * rate
+        if step.stage == "overlap" and not settings.lines:
+            text = PLANNED_PAGE
         return lambda here: runs.partitions_for(int(here / text), memory)
     return None
 

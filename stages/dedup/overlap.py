@@ -46,7 +46,7 @@ from stages.engine.step import Port, Record, Settings, ShuffleStage
 from stages.engine.units import WorkUnit, document_units
 from stages.outcomes import Reject
 
-_BYTES_PER_LINE = 32
+_BYTES_PER_LINE, _BYTES_PER_DOCUMENT = 32, 512
 _MIN_PARTITIONS = 4
 _EMPTY_LINE = np.uint64(line_hash(""))
 _INPUT, _AGAINST = 0, 1
@@ -128,8 +128,12 @@ class Overlap(ShuffleStage[OverlapSettings]):
         """Those of `input`, which are written, then those of `against`, which are only read."""
         ours, theirs = self._units("input"), self._units("against")
         memory = self.settings.partition_memory_mb << 20
-        lines = sum(u.size for u in (*ours, *theirs)) // _BYTES_PER_LINE
-        partitions = max(_MIN_PARTITIONS, partitions_for(lines, memory))
+        size = sum(u.size for u in (*ours, *theirs))
+        documents, lines = (
+            max(_MIN_PARTITIONS, partitions_for(size // each, memory))
+            for each in (_BYTES_PER_DOCUMENT, _BYTES_PER_LINE)
+        )
+        partitions = [documents, documents, lines]  # by kind of hash
         total = len(ours) + len(theirs)
         mine = [replace(u, extra={"partitions": partitions, "side": _INPUT}) for u in ours]
         return mine + [
@@ -147,7 +151,7 @@ class Overlap(ShuffleStage[OverlapSettings]):
         return document_units(parts, split_bytes=self.layout.split_bytes)
 
     def keys_each(self, units: Sequence[WorkUnit]) -> int:
-        return len(self._kinds()) * super().keys_each(units)
+        return max(sum(u.extra["partitions"][kind] for kind in self._kinds()) for u in units)
 
     def emit(self, unit: WorkUnit, reporter: Reporter) -> Record:
         record = Record(unit.name)
@@ -155,7 +159,8 @@ class Overlap(ShuffleStage[OverlapSettings]):
         for kind in self._kinds():
             run = _run(keys.of(kind), unit.extra["side"])
             path = self.scratch(f"run-{kind}-{unit.name}.bin")
-            record.emitted += emit_run(run, path, unit.index, kind, unit.extra["partitions"])
+            partitions = unit.extra["partitions"][kind]
+            record.emitted += emit_run(run, path, unit.index, kind, partitions)
         return record
 
     def reduce(self, key: str, values: Sequence[Any], reporter: Reporter) -> Record:

@@ -22,6 +22,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import xxhash
 
 from stages.engine import files
@@ -31,6 +32,8 @@ DIRECT = 20_000
 """References up to which a shuffle needs no relay. Each costs the local runner 0.1 ms and 1.3 kB
 (`python -m benchmarks.references`), so this many are 2 s and 26 MB."""
 
+# Lines of a sheet name the same few files.
+_PACKING = pa.Codec("zstd", compression_level=1)
 # A gather holds the references of its group and range, the square of this many, for a moment.
 _LARGEST_SIDE = 512
 _WINDOWS_BYTES = 64 << 20
@@ -90,21 +93,28 @@ def place_of(key: str) -> float:
 
 
 def hand_over(relay: Relay, source: Key, pairs: Sequence[Pair], sheet: str) -> list[Any]:
-    """Writes the sheet of a source; the pairs to emit: (group and range, [source, sheet, first
-    byte, bytes])."""
+    """Writes the sheet of a source, a block of lines for each range; the pairs to emit: (group and
+    range, [source, sheet, first byte, bytes, bytes of the lines])."""
     ordered = sorted(((_order(key), key, value) for key, value in pairs), key=lambda row: row[0])
     emitted: list[Any] = []
     group = relay.part(source)
     with files.plain_writer(sheet) as out:
-        start = at = 0
+        start = 0
         for part, rows in groupby(ordered, key=lambda row: relay.part(row[1])):
-            for _, key, value in rows:
-                line = orjson.dumps([key, value]) + b"\n"
-                out.write(line)
-                at += len(line)
-            emitted.append((f"{group:05d}.{part:05d}", [source, sheet, start, at - start]))
-            start = at
+            lines = b"".join(orjson.dumps([key, value]) + b"\n" for _, key, value in rows)
+            block = _PACKING.compress(lines, asbytes=True)
+            out.write(block)
+            where = [source, sheet, start, len(block), len(lines)]
+            emitted.append((f"{group:05d}.{part:05d}", where))
+            start += len(block)
     return emitted
+
+
+def _lines(blocks: Sequence[Any]) -> Iterator[list[bytes]]:
+    """The lines of blocks of sheets: (sheet, first byte, bytes, bytes of the lines)."""
+    stored = files.read_ranges(tuple(block[:3]) for block in blocks)
+    for data, (*_, size) in zip(stored, blocks, strict=True):
+        yield _PACKING.decompress(data, decompressed_size=size, asbytes=True).splitlines()
 
 
 def _order(key: Key) -> Order:
@@ -118,17 +128,18 @@ def gather(references: Sequence[Any], sheet: str, data: str) -> list[Any]:
     """Merges sheets of a group for a range, and copies what their values name.
 
     `references`: values that `hand_over` emitted. Writes the file `data` and its `sheet`, both by
-    target and then by source; the pairs to emit: (target, [sheet, first byte, bytes]).
+    target and then by source; the pairs to emit: (target, [sheet, first byte, bytes, bytes of the
+    lines]).
     """
     ordered = sorted(references, key=lambda r: r[0])
-    lists = [data.splitlines() for data in files.read_ranges(tuple(r[1:]) for r in ordered)]
+    lists = list(_lines([block for _, *block in ordered]))
     rows = heapq.merge(
         *(_keyed(lines, number) for number, lines in enumerate(lists)), key=lambda row: row[:2]
     )
     windows = _Windows(lists)
     emitted: list[Any] = []
     with files.plain_writer(data) as data_out, files.plain_writer(sheet) as sheet_out:
-        written = start = at = 0
+        written = start = 0
 
         def copy(path: str, first: int, count: int) -> Ref:
             nonlocal written
@@ -137,12 +148,11 @@ def gather(references: Sequence[Any], sheet: str, data: str) -> list[Any]:
             return stretch(data, written - count, count)
 
         for key, same in groupby(rows, key=lambda row: row[2]):
-            for _, _, _, value in same:
-                line = orjson.dumps(moved(value, copy)) + b"\n"
-                sheet_out.write(line)
-                at += len(line)
-            emitted.append((key, [sheet, start, at - start]))
-            start = at
+            lines = b"".join(orjson.dumps(moved(row[3], copy)) + b"\n" for row in same)
+            block = _PACKING.compress(lines, asbytes=True)
+            sheet_out.write(block)
+            emitted.append((key, [sheet, start, len(block), len(lines)]))
+            start += len(block)
     return emitted
 
 
@@ -204,5 +214,4 @@ class _Windows:
 
 def values_of(references: Sequence[Any]) -> list[Any]:
     """All values for a target, from the pairs that gathers emitted, by group and source."""
-    sheets = files.read_ranges(tuple(reference) for reference in sorted(references))
-    return [orjson.loads(line) for data in sheets for line in data.splitlines()]
+    return [orjson.loads(line) for lines in _lines(sorted(references)) for line in lines]

@@ -67,9 +67,9 @@ def test_references_are_those_of_a_run(
         assert found.grouped_bytes == pytest.approx(done["grouped_bytes"], rel=0.3)
         met_through[direct] = done["shuffle_bytes"]
         assert done["references"] == 80 * keys or found.relayed
-    # All is copied once; each pair is a line of two sheets each way, with a path in it.
+    # All is copied once; each pair is a line of two sheets each way. Few lines pack less well.
     sheets = met_through[100] - 2 * met_through[20_000]
-    assert 0.7 < sheets / found.sheet_bytes < 2.5
+    assert 0.7 < sheets / found.sheet_bytes < 4
 
 
 def test_the_same_relay_is_planned_as_in_the_engine() -> None:
@@ -126,9 +126,9 @@ def test_what_references_cost() -> None:
     way = relay.planned(320_000, 89_000)
     assert way is not None
     pieces = 320_000 + 89_000 + 2 * way.unit_groups * way.key_groups
-    assert found.cpu_s(1e12) == pytest.approx(found.pairs * 50e-6 + pieces * 5e-3 + 1e12 * 1e-9)
+    assert found.cpu_s(1e12) == pytest.approx(found.pairs * 60e-6 + pieces * 5e-3 + 1e12 * 1e-9)
     assert found.serial_s == pytest.approx(found.references * 6e-6)
-    assert found.sheet_bytes == found.pairs * 4 * 105
+    assert found.sheet_bytes == found.pairs * 4 * 15
     assert found.runner_bytes == pytest.approx(found.references * 900 + 320_000 * 5_000)
     # The launching process holds the references of 1,024 records, not all of them.
     held = 1024 * way.unit_groups
