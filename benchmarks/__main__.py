@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -60,8 +61,8 @@ def report(options: argparse.Namespace) -> None:
         found, pictures = measure(raw, folder, work, options)
     about = (
         f"{machine()}. Data: {raw.name}, {len(raw.wet.large)} WET files"
-        f"{' (copies)' if raw.wet.copied else ''}; {data.TIMES} times that for CCNet's path and for"
-        " workers."
+        f"{' (copies)' if raw.wet.copied else ''}; {data.TIMES} times that for CCNet's path, and up"
+        f" to {data.TIMES**2} times for workers."
         f" {options.repeats} repetitions, {options.path_repeats} by workers. {conditions}"
     )
     show(found, about)
@@ -106,18 +107,25 @@ def measure(
     start = {n: _start_up(f"{work}/start-{n}", n, options.repeats) for n in (1, options.workers)}
     pictures = _flames(found, work) if options.write else {}
     grown = growth.measure(raw, f"{work}/growth", say)
-    path = [
-        case
-        for case in cases(replace(raw, wet=wet), f"{work}/path", large=True, models=steps)
-        if case.name in DOCUMENT_STEPS
-    ]
-    runs: dict[int, list[measuring.PathRun]] = {1: [], options.workers: []}
-    for i in range(options.path_repeats):
-        for n, done in runs.items():
-            say(
-                f"the path with {n} worker{'s' if n > 1 else ''}: {i + 1} of {options.path_repeats}"
-            )
-            done.append(measuring.run_path(path, n))
+    runs: dict[int, dict[int, list[measuring.PathRun]]] = {}
+    for more in (data.TIMES, data.TIMES**2):
+        if more > data.TIMES:
+            times = len(raw.wet.large) * more
+            wet = growth.further(raw.wet.large, times, Path(work, f"more-{more}"), growth.varied)
+        path = [
+            case
+            for case in cases(replace(raw, wet=wet), f"{work}/path", large=True, models=steps)
+            if case.name in DOCUMENT_STEPS
+        ]
+        runs[more] = {1: [], options.workers: []}
+        for i in range(options.path_repeats):
+            for n, done in runs[more].items():
+                say(
+                    f"{more} times the data by {n} worker{'s' if n > 1 else ''}:"
+                    f" {i + 1} of {options.path_repeats}"
+                )
+                done.append(measuring.run_path(path, n))
+        shutil.rmtree(f"{work}/path")
     bound = ceiling.measure(options.workers)
     aim = targets.CPU_RATIO
     pictures["ratios"] = plots.bars(
@@ -156,7 +164,10 @@ def measure(
         *([hotspots.sheet(hot)] if hot else []),
         sheets.where_time_goes(measured),
         sheets.growth(grown),
-        sheets.workers(runs, start, bound),
+        *(
+            sheets.workers(some, start, bound, f"Workers, {times} times the data")
+            for times, some in runs.items()
+        ),
     ], pictures
 
 

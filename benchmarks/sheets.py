@@ -250,7 +250,10 @@ def _times(loop: Sequence[float], other: Sequence[float]) -> list[float]:
 
 
 def workers(
-    runs: Mapping[int, Sequence[PathRun]], start: Mapping[int, Mapping[str, float]], most: float
+    runs: Mapping[int, Sequence[PathRun]],
+    start: Mapping[int, Mapping[str, float]],
+    most: float,
+    title: str = "Workers",
 ) -> Sheet:
     numbers = sorted(runs)
     one, many = numbers[0], numbers[-1]
@@ -269,7 +272,7 @@ def workers(
         for n, s in sorted(start.items())
     )
     return Sheet(
-        "Workers",
+        title,
         ("step", *(f"{n} worker{'s' if n > 1 else ''}\nwall s" for n in numbers), "times\nfaster"),
         tuple(rows),
         (

@@ -154,10 +154,11 @@ def table(found: Comparison) -> Sheet:
             *differences,
             "What they do: the stage splits off held-out documents, shuffles all documents"
             " globally, writes payload, index, document table and name index, checks every id,"
-            f" compares documents of each input file with SentencePiece"
-            f" ({TokensSettings().verify_share:.1%} of its text), and takes digests of what it reads and writes. datatrove's step"
-            " shuffles the documents of its one file and writes payload and index. The three plain"
-            " loops write payload and document ends, in the order of the input.",
+            " compares documents of each input file with SentencePiece"
+            f" ({TokensSettings().verify_share:.1%} of its text), and takes digests of what it"
+            " reads and writes. datatrove's step shuffles the documents of its one file and writes"
+            " payload and index. The three plain loops write payload and document ends, in the"
+            " order of the input.",
             *(f"{TITLES[name]} is not there: {why}." for name, why in found.left_out.items()),
         ),
     )

@@ -166,8 +166,9 @@ class Shape:
     `planned`: keys (partitions, shards) of one kind that the stage plans for so many bytes of
     input, all of which meet; None where units do not. `partitions_per_byte`: how full they are, 0
     where that is not known. `kinds`: kinds of hash, each with keys of its own, `further` times as
-    many for those after the first. `sources`: those whose units have keys of their own, as shares
-    of the input, and in how many files each lies at least: a unit is of one file. `ways`: 2, there and back; 1 where the step ends with its reduce.
+    many for those after the first. `sources`: those whose units have keys of their own, as
+    shares of the input, and in how many files each lies at least: a unit is of one file.
+    `ways`: 2, there and back; 1 where the step ends with its reduce.
     """
 
     split_bytes: int

@@ -40,11 +40,13 @@ def test_processes_are_told_apart_by_their_place() -> None:
     """The largest is in the midst; what is freed before the end counts, too."""
     tree = Tree()
     sizes = [MB, MB, 150 * MB, MB, MB, MB]
-    in_fork(lambda: family(sizes, 0.2), tree.look)
+    in_fork(lambda: family(sizes, 1.0), tree.look)
     used = tree.used()
     assert used.keys() == set(ROLES)
     assert used["runner"].peak_rss > used["mother"].peak_rss + 100 * MB
-    assert used["worker"].cpu_s >= 0.15 > used["runner"].cpu_s
+    # The last one works until it has used a second.
+    assert used["worker"].cpu_s >= 0.9
+    assert used["runner"].cpu_s < used["worker"].cpu_s
     assert 0 < used["launcher"].peak_rss < used["runner"].peak_rss
 
 

@@ -81,9 +81,15 @@ def test_a_hotspot_is_judged_by_its_function_and_not_by_the_whole() -> None:
 def test_tokens_workers_and_memory() -> None:
     (row,) = targets.tokens([measured(1.0, **{"tokens (SentencePiece)": 3.9})])
     assert (row.found, row.met) == ("3.90x", False)
-    runs = {1: [path(1, 3.6)], 2: [path(2, 2.0)]}
+    runs = {
+        4: {1: [path(1, 3.0)], 2: [path(2, 2.0)]},
+        16: {1: [path(1, 3.6)], 2: [path(2, 2.0)]},
+    }
     gain, start = targets.workers(runs, {1: {"first_s": 1.6}, 2: {"first_s": 1.0}}, 1.9)
-    assert (gain.found, gain.met) == ("1.80x; 2 processes of a plain loop: 1.90x", True)
+    assert (gain.found, gain.met) == (
+        "1.80x on 16 times the data, 1.50x on 4 times; 2 processes of a plain loop: 1.90x",
+        True,
+    )
     assert (start.found, start.met) == ("1.6 s", False)
     (row,) = targets.memory(Growth({1: grown(10, 10), 16: grown(20, 11)}, 1))
     assert (row.what, row.found, row.met) == (
