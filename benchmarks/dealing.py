@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from pydantic import Field
@@ -76,7 +76,7 @@ class Sleeping(Stage[SleepingSettings]):
     name = "sleeping"
     summary = "units that sleep"
     Settings = SleepingSettings
-    ports: dict[str, Port] = {}
+    ports: ClassVar[dict[str, Port]] = {}
     produces = "nothing"
 
     def units(self) -> list[WorkUnit]:

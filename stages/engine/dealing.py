@@ -59,7 +59,19 @@ class DealtBundles(fn_runner.ParallelBundleManager):
         for numbered in enumerate(parts):
             due.put(numbered)
         results: list[Any] = [None] * len(parts)
-        failed = threading.Event()
+        # Of all pieces: the first failure, or that all are done.
+        outcome: futures.Future[None] = futures.Future()
+        dealt: list[futures.Future[None]] = []
+        settling = threading.Lock()
+
+        def settle(error: BaseException | None) -> None:
+            with settling:
+                if outcome.done():
+                    return
+                if error is not None:
+                    outcome.set_exception(error)
+                elif all(turn.done() for turn in dealt):
+                    outcome.set_result(None)
 
         def work(worker: Any, ahead: bool) -> None:
             context: Any = _OneWorker(self.bundle_context_manager, worker)
@@ -69,7 +81,7 @@ class DealtBundles(fn_runner.ParallelBundleManager):
                 cache_token_generator=self._cache_token_generator,
             )
             second: futures.Future[None] | None = None
-            while not failed.is_set() and not (ahead and due.qsize() < len(workers)):
+            while not outcome.done() and not (ahead and due.qsize() < len(workers)):
                 try:
                     number, part = due.get_nowait()
                 except queue.Empty:
@@ -83,10 +95,10 @@ class DealtBundles(fn_runner.ParallelBundleManager):
                         expected_output_timers,
                         dry_run,
                     )
-                except BaseException:
-                    failed.set()
+                except BaseException as error:
+                    settle(error)
                     raise
-                if time.monotonic() - began > _SHORT:
+                if time.monotonic() - began >= _SHORT:
                     if ahead:
                         return
                 elif not ahead and (second is None or second.done()):
@@ -96,12 +108,15 @@ class DealtBundles(fn_runner.ParallelBundleManager):
 
         workers = self.bundle_context_manager.worker_handlers[: len(parts)]
         threads = futures.ThreadPoolExecutor(2 * len(workers), "deal")
-        dealt = [threads.submit(work, worker, False) for worker in workers]
-        futures.wait(dealt, return_when=futures.FIRST_EXCEPTION)
-        if failed.is_set():
+        dealt += [threads.submit(work, worker, False) for worker in workers]
+        for turn in dealt:
+            turn.add_done_callback(lambda done: settle(done.exception()))
+        try:
+            outcome.result()
+        except BaseException:
             futures.wait(dealt, timeout=_GRACE)
             threads.shutdown(wait=False, cancel_futures=True)
-            raise next(e for d in dealt if d.done() and (e := d.exception()) is not None)
+            raise
         threads.shutdown(wait=False)
         told = itertools.chain.from_iterable(r.process_bundle.monitoring_infos for r in results)
         merged = beam_fn_api_pb2.InstructionResponse(

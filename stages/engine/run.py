@@ -30,6 +30,8 @@ UNITS = ".units"
 SHUFFLE = ".shuffle"
 _PHASES = ("emit-", "gather-", "reduce-", "scatter-")
 _AT_ONCE = 1024
+# Of what pieces of work leave for each other: a step that was begun with another one is redone.
+_SCRATCH_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,7 @@ def _prepare(
         "fingerprint": _fingerprint(stage, inputs),
         "inputs": list(inputs),
         "units": files.digest_of([u.to_json() for u in units]),
+        "scratch": _SCRATCH_FORMAT,
     }
     path = files.join(output, STATE)
     if files.exists(path) and _json_or_none(path) == state:
