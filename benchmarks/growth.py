@@ -6,16 +6,18 @@ import gzip
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import data
 from benchmarks.cases import DOCUMENT_STEPS, Case, cases
 from benchmarks.stages import Say, WatchedRun, run_watched
+from stages.engine.step import Step
 
 SIZES = (1, 2, 4, 8, 16)
 MODELS_UP_TO = 4
 """Beyond it the models are those trained on the least data: their settings bound their work."""
+SHARD_TOKENS = 1 << 20
 _LENGTH = re.compile(rb"(?im)^(content-length:[ \t]*)(\d+)")
 _TARGET = re.compile(rb"(?im)^(warc-target-uri:[ \t]*[a-z]+://)")
 _ID = re.compile(rb"(?im)^(warc-record-id:[ \t]*<urn:uuid:)[0-9a-f]{4}")
@@ -63,10 +65,22 @@ def measure(raw: data.RawData, work: str, say: Say, sizes: Sequence[int] = SIZES
         least = f"{work}/{sizes[0]}"
         models = None if size <= MODELS_UP_TO else least
         found = cases(given, f"{work}/{size}", large=False, models=models)
-        runs[size] = {case.name: run_watched(case.step) for case in found if _measured(case, size)}
+        runs[size] = {
+            case.name: run_watched(_with_small_shards(case.step))
+            for case in found
+            if _measured(case, size)
+        }
         if size != sizes[0]:
             shutil.rmtree(f"{work}/{size}")
     return Growth(runs, runs[sizes[0]]["url_dedup"].text_bytes_in)
+
+
+def _with_small_shards(step: Step) -> Step:
+    """A shard of tokens is merged in memory, and larger than all data here by default: so that the
+    number of shards grows, as in a large corpus, they are made small."""
+    if step.stage != "tokens":
+        return step
+    return replace(step, settings={**step.settings, "shard_tokens": SHARD_TOKENS})
 
 
 def _measured(case: Case, size: int) -> bool:

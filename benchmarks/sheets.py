@@ -176,7 +176,8 @@ def growth(found: Growth) -> Sheet:
             f" {max(n for n in sizes if n <= MODELS_UP_TO)}x on the models are those of 1x: their"
             " settings bound how much text they are trained on, which is more than there is here."
             " `tokens`: the encoder remembers words and starts afresh every 64 million characters,"
-            " at some 100 MB for running text.",
+            " at some 100 MB for running text; a shard, which is merged in memory, has a million"
+            " tokens here (268 million by default, 0.5 GB).",
         ),
     )
 

@@ -9,9 +9,11 @@ crosses then are references to sheets of pairs.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import orjson
@@ -28,12 +30,35 @@ from stages.engine.units import WorkUnit, dealt
 from stages.purge_list import PurgeList
 from stages.purged import strip
 
+T = TypeVar("T")
 UNITS = ".units"
 SHUFFLE = ".shuffle"
 
-# A process is a core: units side by side in threads of it would take turns at Python, and their
-# memory would add up. Some runners give a process twelve threads.
-_one_at_a_time = threading.Lock()
+
+class _Turns:
+    """One piece of work at a time in a process, and always in the same thread.
+
+    A process is a core: units side by side in threads of it would take turns at Python, and their
+    memory would add up. Some runners give a process twelve threads. Allocators keep what was freed
+    for the thread that freed it, so that units in turns in several threads would take it as often.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: futures.ThreadPoolExecutor | None = None
+        os.register_at_fork(after_in_child=self.__init__)  # type: ignore[misc]
+
+    def run(self, work: Callable[[], T]) -> T:
+        if threading.current_thread() is threading.main_thread():
+            with self._lock:
+                return work()
+        with self._lock:
+            if self._thread is None:
+                self._thread = futures.ThreadPoolExecutor(1, "units")
+        return self._thread.submit(work).result()
+
+
+_turns = _Turns()
 
 
 def record_path(step: Step, folder: str, name: str) -> str:
@@ -69,16 +94,19 @@ class _Work(beam.DoFn):
 
     def once(self, folder: str, name: str, label: str, work: Any) -> Record:
         """The record of a piece of work, done now unless an earlier attempt finished it."""
-        with _one_at_a_time:
-            return self._once(folder, name, label, work)
+        record, done_now = _turns.run(lambda: self._once(folder, name, label, work))
+        # Counters belong to the thread that Beam calls.
+        self._metric("units", 1)
+        if done_now:
+            self._metrics(record.counts)
+        return record
 
-    def _once(self, folder: str, name: str, label: str, work: Any) -> Record:
+    def _once(self, folder: str, name: str, label: str, work: Any) -> tuple[Record, bool]:
         path = record_path(self.step, folder, name)
         if files.exists(path):
             record = Record.from_json(files.read_json(path))
             self.reporter.finished(self.phase, label, 0, 0)
-            self._metric("units", 1)
-            return record
+            return record, False
         self.reporter.started(self.phase, label)
         run: dict[str, float] = {}
         try:
@@ -90,11 +118,10 @@ class _Work(beam.DoFn):
         record.name, record.run = name, run
         self._check(record, label)
         files.write_json(path, record.to_json())
-        self._metrics(record.counts)
         self.reporter.finished(
             self.phase, label, record.counts.documents_in, record.counts.text_bytes_in
         )
-        return record
+        return record, True
 
     def values(self, shuffled: Sequence[Any]) -> list[Any]:
         """What was sent to a key or unit: as it came, or in the sheets that came."""
@@ -110,7 +137,6 @@ class _Work(beam.DoFn):
         Metrics.counter(self.step.name, f"{self.phase}.{name}").inc(n)
 
     def _metrics(self, counts: Counts) -> None:
-        self._metric("units", 1)
         self._metric("documents", counts.documents_in)
         self._metric("bytes", counts.text_bytes_in)
         for name in ("documents_in", "documents_out", "rejected", "bad"):
