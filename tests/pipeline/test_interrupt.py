@@ -33,6 +33,8 @@ def test_ctrl_c_while_modules_are_read(package: str) -> None:
     # The module that the command imports first sends the signal to its own process.
     program = (
         "import os, runpy, signal, sys\n"
+        # What is started in the background may have been told to ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Ahead:\n"
         "    def find_spec(self, name, *_):\n"
         f"        if name == '{package}.cli':\n"
