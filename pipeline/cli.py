@@ -99,8 +99,9 @@ def run(
     until: Annotated[str | None, typer.Option(help="stop after this step")] = None,
 ) -> None:
     """Run a recipe; what is done already is skipped. Further options go to Beam."""
+    cores: dict[str, Any] = {"workers": workers} if workers else {}
     engine = Engine(
-        **({"workers": workers} if workers else {}),
+        **cores,
         runner=runner,
         options=tuple(context.args),
         stall_s=stall_s,

@@ -34,6 +34,11 @@ class Deaths:
         self._of: Counter[str] = Counter()
         self._for_memory: Counter[int] = Counter()
 
+    @property
+    def any(self) -> bool:
+        """Whether a process has died already."""
+        return bool(self._of)
+
     def add(
         self,
         unit: str,

@@ -140,7 +140,7 @@ class Executor:
             if step.progress and os.path.exists(step.progress):
                 os.unlink(step.progress)
             workers = min(deaths.workers, max(_LEAST_WORKERS, len(chosen)))
-            engine = replace(self.engine, workers=workers)
+            engine = replace(self.engine, workers=workers, warm=not deaths.any)
             watch = _Watch(step, engine, self._pid)
             answer = self._ask(step, chosen, engine, progress, watch, tick)
             first = first or progress.first
@@ -335,7 +335,9 @@ def _answer(
     step: Step, units: Sequence[WorkUnit], engine: Engine, mouth: Connection
 ) -> dict[str, Any]:
     try:
-        mother = WorkerMother(lambda: _warm(step)) if engine.local and engine.workers > 1 else None
+        mother = None
+        if engine.local and engine.workers > 1:
+            mother = WorkerMother((lambda: _warm(step)) if engine.warm else None)
         if engine.local:
             _run_pipeline(step, units, engine, mother, mouth)
         else:

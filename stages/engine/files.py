@@ -13,6 +13,7 @@ import itertools
 import os
 import posixpath
 import re
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
@@ -322,14 +323,67 @@ def atomic_writer(path: str) -> Iterator[HashingWriter]:
     Not flushed to the disk: after a crash of the machine the records of a step are not trusted.
     """
     with AtomicFile(path, durable=False) as handle:
-        yield HashingWriter(handle)
+        writer = HashingWriter(handle)
+        yield writer
+    _note({"path": path, "bytes": writer.digest.count, "sha256": writer.hexdigest()})
 
 
 @contextmanager
-def plain_writer(path: str) -> Iterator[IO[bytes]]:
-    """As `atomic_writer`, without a digest: for what a step leaves for itself."""
+def plain_writer(path: str) -> Iterator[PlainWriter]:
+    """As `atomic_writer`, with a cheaper hash: for what a step leaves for itself."""
     with AtomicFile(path, durable=False) as handle:
-        yield handle
+        writer = PlainWriter(handle)
+        yield writer
+    _note({"path": path, "bytes": writer.count, "xxh3": writer.hash.hexdigest()})
+
+
+class PlainWriter:
+    """A write-only stream that counts and hashes what passes through it."""
+
+    def __init__(self, inner: IO[bytes]) -> None:
+        self._write = inner.write
+        self.hash = xxhash.xxh3_64()
+        self.count = 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.hash.update(view)
+        self._write(view)
+        self.count += len(view)
+        return len(view)
+
+
+_noting = threading.local()
+
+
+@contextmanager
+def noted() -> Iterator[list[dict[str, Any]]]:
+    """A list of the files that this thread's writers complete in the block: path, bytes, hash."""
+    rows: list[dict[str, Any]] = []
+    _noting.rows = rows
+    try:
+        yield rows
+    finally:
+        _noting.rows = None
+
+
+def _note(row: dict[str, Any]) -> None:
+    if (rows := getattr(_noting, "rows", None)) is not None:
+        rows.append(row)
+
+
+def as_written(row: dict[str, Any], folder: str) -> bool:
+    """Whether a file has the content that its row (of `noted`, or a manifest's entry) tells."""
+    path = join(folder, row["path"])
+    if "sha256" in row:
+        return exists(path) and sha256_of(path) == row["sha256"]
+    if not exists(path):
+        return False
+    found = xxhash.xxh3_64()
+    with open_read(path) as f:
+        while block := f.read(BLOCK):
+            found.update(block)
+    return bool(found.hexdigest() == row["xxh3"])
 
 
 def write_bytes(path: str, data: bytes) -> str:

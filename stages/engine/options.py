@@ -56,7 +56,8 @@ _ENVIRONMENT_NEEDS = {
 class Engine:
     """How steps are run. `workers` counts local processes, and `worker_memory_mb` is what each may
     take before it is stopped (MiB; None: whatever there is); `stall_s` is for how many seconds it
-    may give no sign of life (0: for ever); `options` are Beam's own flags.
+    may give no sign of life (0: for ever); `options` are Beam's own flags. `warm`: whether models
+    are loaded before workers are forked; not again where a process has died.
 
     Raises InputError for a runner that there is not.
     """
@@ -66,8 +67,11 @@ class Engine:
     options: tuple[str, ...] = ()
     worker_memory_mb: int | None = None
     stall_s: float = STALL_S
+    warm: bool = True
 
     def __post_init__(self) -> None:
+        if self.stall_s < 0:
+            raise InputError(f"stall_s is {self.stall_s:g}; it must be 0 (never) or more seconds")
         if self.local:
             return
         short = self.runner.lower().removesuffix("runner")

@@ -146,7 +146,10 @@ class WorkerMother:
                     pid, status = self._pipe.recv()
                 except (EOFError, OSError):
                     # The mother herself is gone, and her workers with her.
-                    pid, status = self.pid, int(signal.SIGKILL)
+                    try:
+                        pid, status = os.waitpid(self.pid, 0)
+                    except ChildProcessError:
+                        pid, status = self.pid, int(signal.SIGKILL)
                     died(pid, status)
                     return
                 died(pid, status)

@@ -273,10 +273,16 @@ def _prepare(
         "units": files.digest_of([u.to_json() for u in units]),
         "scratch": _SCRATCH_FORMAT,
     }
+    if isinstance(stage, ShuffleStage) and (way := stage.relay(units)):
+        state["relay"] = way.to_json()
     path = files.join(output, STATE)
-    if files.exists(path) and _json_or_none(path) == state:
-        _distrust(stage.step)
-        return
+    before_boot = _json_or_none(path) if files.exists(path) else None
+    if isinstance(before_boot, dict):
+        boot = before_boot.pop("boot", None)
+        if before_boot == state:
+            _distrust(stage.step, every_byte=boot != _boot() and not files.is_remote(output))
+            files.write_json(path, {**state, "boot": _boot()})
+            return
     if files.is_dir(output):
         names = {n for n in files.names(output) if not n.startswith(files.TEMPORARY)}
         before = manifest.load(output)
@@ -293,7 +299,17 @@ def _prepare(
         for name in sorted(names - {STATE}, key=lambda n: (n != manifest.NAME, n)):
             files.remove(files.join(output, name))
     files.make_dirs(output)
-    files.write_json(path, state)
+    files.write_json(path, {**state, "boot": _boot()})
+
+
+def _boot() -> str:
+    """Which start of the machine this is: files that were written before a crash of it, and not yet
+    on the disk, may have their size and not their content."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as told:
+            return told.read().strip()
+    except OSError:
+        return "unknown"
 
 
 def _json_or_none(path: str) -> Any:
@@ -303,16 +319,21 @@ def _json_or_none(path: str) -> Any:
         return None
 
 
-def _distrust(step: Step) -> None:
+def _distrust(step: Step, every_byte: bool) -> None:
     """Drops the records of an unfinished step that are unreadable, or whose files are not as they
-    were written: their units are done again."""
+    were written (by their size, or `every_byte`): their pieces of work are done again."""
     for folder in (UNITS, SHUFFLE):
         for name in _record_names(files.join(step.output, folder)):
             if folder == SHUFFLE and not name.startswith(_PHASES):
                 continue
             path = files.join(step.output, folder, f"{name}.json")
             value = _json_or_none(path)
-            if value is None or manifest.missing_files(value["files"], step.output):
+            rows = [] if value is None else [*value["files"], *value["scratch"]]
+            if (
+                value is None
+                or manifest.missing_files(rows, step.output)
+                or (every_byte and not all(files.as_written(row, step.output) for row in rows))
+            ):
                 files.remove(path)
 
 
@@ -379,7 +400,7 @@ def _shuffle_records(step: Step) -> tuple[list[Record], dict[str, int]]:
     for record in _each_record(step, SHUFFLE, names):
         pairs += len(record.emitted)
         size += sum(len(orjson.dumps(pair)) for pair in record.emitted)
-        record.emitted = []
+        record.emitted, record.scratch = [], []
         records.append(record)
     fs, inner = files.filesystem(folder)
     found = fs.find(inner, detail=True) if files.is_dir(folder) else {}

@@ -125,6 +125,7 @@ class Record:
     extra: dict[str, Any] = field(default_factory=dict)
     run: dict[str, float] = field(default_factory=dict)
     emitted: list[Any] = field(default_factory=list)
+    scratch: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "counts": self.counts.to_json()}

@@ -110,18 +110,26 @@ class _Work(beam.DoFn):
         self.reporter.started(self.phase, label)
         run: dict[str, float] = {}
         try:
-            with measured(run):
+            with measured(run), files.noted() as written:
                 record = work()
         except (Exception, SystemExit) as error:
             what = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
             raise UnitError(f"{label}: {what}") from error
         record.name, record.run = name, run
+        if folder == SHUFFLE:
+            record.scratch = self._scratch(written)
         self._check(record, label)
         files.write_json(path, record.to_json())
         self.reporter.finished(
             self.phase, label, record.counts.documents_in, record.counts.text_bytes_in
         )
         return record, True
+
+    def _scratch(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What was left for other pieces of work, so that a later run can see if it is still so."""
+        below = f"{self.step.output}/"
+        ours = (row for row in written if row["path"].startswith(files.join(below, SHUFFLE, "")))
+        return [{**row, "path": row["path"].removeprefix(below)} for row in ours]
 
     def values(self, shuffled: Sequence[Any]) -> list[Any]:
         """What was sent to a key or unit: as it came, or in the sheets that came."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,49 @@ def test_a_step_that_ends_with_its_reduce_waits_for_all_keys(
     assert not engine_run._finished(stage, stage.units())
     next((tmp_path / "out" / ".shuffle").glob("gather-*.json")).unlink()
     assert not engine_run._finished(stage, stage.units())
+
+
+def _stopped_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Step:
+    write_parts(tmp_path / "in", list(documents()))
+    step = Step("l", "line_dedup", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
+    with monkeypatch.context() as patch:
+        patch.setattr(LineDedup, "process_with", _fail)
+        with pytest.raises(StageError, match="no process today"):
+            run_step(step)
+    return step
+
+
+KINDS = ["run-", "keep-", "sheet-gather-", "data-gather-", "sheet-scatter-", "data-scatter-"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["gone", "cut", "zeros"])
+def test_what_pieces_of_work_left_is_made_anew_where_it_is_damaged(
+    kind: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "gather" in kind or "scatter" in kind:
+        small_sides(monkeypatch)
+    step = _stopped_before_its_end(tmp_path, monkeypatch)
+    good = step.output.replace("out", "good")
+    expected = run_step(replace(step, output=good)).manifest
+    some = sorted((tmp_path / "out" / ".shuffle").glob(f"{kind}*"))
+    victim = next(path for path in some if path.stat().st_size and path.suffix != ".json")
+    before = victim.read_bytes()
+    if damage == "gone":
+        victim.unlink()
+    elif damage == "cut":
+        victim.write_bytes(before[:-1])
+    else:
+        # As after a crash of the machine, which has started anew since.
+        victim.write_bytes(bytes(len(before)))
+        monkeypatch.setattr(engine_run, "_boot", lambda: "another")
+    assert run_step(step).manifest.digest == expected.digest
+
+
+def test_a_step_begun_by_another_relay_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = _stopped_before_its_end(tmp_path, monkeypatch)
+    expected = run_step(replace(step, output=f"{tmp_path}/good")).manifest
+    small_sides(monkeypatch)
+    assert run_step(step).manifest.digest == expected.digest
