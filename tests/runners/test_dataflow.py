@@ -251,6 +251,8 @@ def test_a_stopped_run_cancels_its_job(worker_python: Path, raw: Path, tmp_path:
                 "--output", f"gs://{BUCKET}/out", *there.options,
             ],
             env=there.env, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            # What is started in the background may have been told to ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         deadline = time.monotonic() + 60
         while not there.service.jobs and time.monotonic() < deadline:
