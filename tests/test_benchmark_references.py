@@ -89,8 +89,8 @@ def test_a_section_is_put_before_the_plots_and_later_replaced() -> None:
 
 def test_the_page_keeps_the_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     section = tmp_path / "references.md"
-    section.write_text("## R\n\nfirst\n")
+    section.write_text("## R\n\nof old\n")
     monkeypatch.setattr(references, "SECTION", section)
     page = program.page([Sheet("A", ("a",), (("x",),))], "about", ["picture"])
-    assert with_section(page, "R", "## R\n\nsecond\n") == page.replace("first", "second")
+    assert with_section(page, "R", "## R\n\nof now\n") == page.replace("of old", "of now")
     assert page.index("## A\n") < page.index("## R\n") < page.index("## Plots\n")
