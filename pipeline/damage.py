@@ -15,6 +15,7 @@ from typing import Any
 import xxhash
 
 from stages.engine import files
+from stages.engine.digests import BLOCK
 
 _HEX, _CRC_HEX = 16, 8
 _POLYNOMIAL = 0xEDB88320  # of zlib's CRC-32, bits reflected
@@ -53,17 +54,17 @@ def locate(path: str, found: Mapping[str, Any], written: Mapping[str, Any]) -> D
     if not changed:
         return None
     first, crcs = changed[0], written.get("crcs", "")
-    damage = Damage(first * files.BLOCK, len(changed))
+    damage = Damage(first * BLOCK, len(changed))
     crc = crcs[first * _CRC_HEX : (first + 1) * _CRC_HEX]
     if found["bytes"] != written["bytes"] or not crc:
         return damage
     with files.open_read(path) as stream:
-        stream.seek(first * files.BLOCK)
-        block = stream.read(min(files.BLOCK, written["bytes"] - first * files.BLOCK))
+        stream.seek(first * BLOCK)
+        block = stream.read(min(BLOCK, written["bytes"] - first * BLOCK))
     at = changed_byte(block, int(crc, 16), before[first * _HEX : (first + 1) * _HEX])
     if at is None:
         return damage
-    return Damage(first * files.BLOCK + at[0], len(changed), block[at[0]], at[1])
+    return Damage(first * BLOCK + at[0], len(changed), block[at[0]], at[1])
 
 
 def changed_byte(block: bytes, crc: int, digest: str) -> tuple[int, int] | None:

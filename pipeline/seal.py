@@ -16,6 +16,7 @@ import orjson
 from pipeline import damage
 from stages import purge_list
 from stages.engine import files, manifest
+from stages.engine.digests import Digest
 
 NAME = "_SEAL.json"
 REPORT = "report.json"
@@ -56,7 +57,7 @@ def write(work: str, folders: Sequence[str]) -> None:
 
 
 def _last_line(body: bytes) -> bytes:
-    digest = files.Digest()
+    digest = Digest()
     digest.update(memoryview(body))
     entry = digest.entry(NAME)
     return (" ".join(entry[name] for name in _FIELDS) + "\n").encode()
@@ -101,7 +102,7 @@ def _broken(path: str, content: bytes, body: bytes) -> Problem:
         # Were the body changed, all three hashes would be others.
         return Problem(path, what, len(body) + differing[0], exact=True)
     entry = dict(zip(_FIELDS, last.decode(errors="replace").split(), strict=False))
-    digest = files.Digest()
+    digest = Digest()
     digest.update(memoryview(body))
     found = digest.entry(NAME)
     if len(entry) == len(_FIELDS) and len(entry["crcs"]) == len(found["crcs"]):

@@ -11,6 +11,7 @@ from pipeline import seal
 from pipeline.seal import Problem
 from stages.document_names import names_of
 from stages.engine import files, manifest
+from stages.engine.digests import Digest
 from stages.engine.manifest import Manifest
 from stages.engine.step import Step
 from stages.tokenizer_model import MODEL_FILE
@@ -118,7 +119,7 @@ class ShardTask:
         path = files.join(folder, self.entry["path"])
         if not files.exists(path):
             return Checked((Problem(path, "the file is missing"),))
-        digest = files.Digest()
+        digest = Digest()
         found = audit_or_report(
             ShardReader(path),
             self.shard,

@@ -25,6 +25,7 @@ from stages.dedup.components import Nodes, lowest_connected, lowest_staying, nod
 from stages.dedup.fuzzy_files import UnitReader, row_of, unit_of
 from stages.dedup.fuzzy_pairs import Groups, Keep
 from stages.engine import files
+from stages.engine.digests import HashingWriter
 
 I64 = npt.NDArray[np.int64]
 
@@ -76,7 +77,7 @@ class Outcome:
 
 
 def decide(
-    paths: Sequence[str], corpus: Corpus, groups: Groups, keep: Keep, out: files.HashingWriter
+    paths: Sequence[str], corpus: Corpus, groups: Groups, keep: Keep, out: HashingWriter
 ) -> Outcome:
     """Writes two places (raw, little-endian) for each document that leaves, ascending: its own and
     that of the one that stays for it."""

@@ -9,29 +9,32 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from stages import registry
 from stages.documents import Counts
-from stages.engine import files, manifest
+from stages.engine import files, manifest, records
 from stages.engine.execute import Executor, StageError, log_path, run_inline
 from stages.engine.manifest import Manifest
 from stages.engine.progress import Progress
-from stages.engine.step import DUE, STATE, InputError, Record, ShuffleStage, Stage, Step, plain
+from stages.engine.resume import prepare
+from stages.engine.step import (
+    DUE,
+    SHUFFLE,
+    STATE,
+    InputError,
+    Record,
+    ShuffleStage,
+    Stage,
+    Step,
+    plain,
+)
 from stages.engine.units import WorkUnit
-
-UNITS = ".units"
-SHUFFLE = ".shuffle"
-_PHASES = ("emit-", "gather-", "reduce-", "scatter-")
-_AT_ONCE = 1024
-# Of what pieces of work leave for each other: a step that was begun with another one is redone.
-_SCRATCH_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def run_step(
         raise InputError(f"{step.name}: its input is empty")
     files.make_dirs(step.output)
     with _alone(step):
-        _prepare(stage, inputs, units)
+        prepare(stage, inputs, _fingerprint(stage, inputs), units)
         return StepResult(_work(stage, inputs, units, executor, tick, started), False)
 
 
@@ -88,18 +91,18 @@ def _work(
     step = stage.step
 
     def due() -> list[WorkUnit]:
-        return [] if _finished(stage, units) else _due(stage, units)
+        return [] if records.finished(stage, units) else records.due(stage, units)
 
     if executor is None:
         if todo := due():
             run_inline(step, todo)
     else:
         executor.run(step, due, (lambda p: tick(p, len(units))) if tick else None)
-    if not _finished(stage, units):
+    if not records.finished(stage, units):
         raise StageError(f"{step.name}: some units left no record; run the same command again")
-    records = [] if _ends_with_reduce(stage) else _records(step, UNITS, units)
-    phases, shuffled = _shuffle_records(step) if isinstance(stage, ShuffleStage) else ([], {})
-    written = phases if _ends_with_reduce(stage) else records
+    processed = [] if records.ends_with_reduce(stage) else records.of_units(step, units)
+    phases, shuffled = records.of_shuffle(step) if isinstance(stage, ShuffleStage) else ([], {})
+    written = phases if records.ends_with_reduce(stage) else processed
     counts = Counts()
     for record in written:
         counts.add(record.counts)
@@ -114,13 +117,13 @@ def _work(
         stage=stage.name,
         version=stage.version,
         settings=plain(stage.settings),
-        inputs=_with_digests(inputs, [*records, *phases]),
+        inputs=_with_digests(inputs, [*processed, *phases]),
         models=stage.models(),
         counts=counts,
         files=sorted(listed, key=lambda f: f["path"]),
         extra=extra,
         run={
-            **_run_figures(records, phases, time.perf_counter() - started, executor),
+            **_run_figures(processed, phases, time.perf_counter() - started, executor),
             **shuffled,
         },
         fingerprint=_fingerprint(stage, inputs),
@@ -156,7 +159,7 @@ def _alone(step: Step) -> Iterator[None]:
 
 def _tidy(step: Step) -> None:
     """Removes what only an unfinished step needs."""
-    for leftover in (UNITS, SHUFFLE, DUE, STATE):
+    for leftover in (records.UNITS, SHUFFLE, DUE, STATE):
         files.remove(files.join(step.output, leftover))
     files.remove_temporaries(step.output)
     for path in (step.progress, log_path(step)):
@@ -261,153 +264,6 @@ def _current(stage: Stage[Any], inputs: Sequence[dict[str, Any]]) -> Manifest | 
     return done
 
 
-def _prepare(
-    stage: Stage[Any], inputs: Sequence[dict[str, Any]], units: Sequence[WorkUnit]
-) -> None:
-    """Makes the output folder ready: empty, or with the finished units of the same work."""
-    output = stage.step.output
-    state = {
-        "output": output,
-        "fingerprint": _fingerprint(stage, inputs),
-        "inputs": list(inputs),
-        "units": files.digest_of([u.to_json() for u in units]),
-        "scratch": _SCRATCH_FORMAT,
-    }
-    if isinstance(stage, ShuffleStage) and (way := stage.relay(units)):
-        state["relay"] = way.to_json()
-    path = files.join(output, STATE)
-    before_boot = _json_or_none(path) if files.exists(path) else None
-    if isinstance(before_boot, dict):
-        boot = before_boot.pop("boot", None)
-        if before_boot == state:
-            _distrust(stage.step, every_byte=boot != _boot() and not files.is_remote(output))
-            files.write_json(path, {**state, "boot": _boot()})
-            return
-    if files.is_dir(output):
-        names = {n for n in files.names(output) if not n.startswith(files.TEMPORARY)}
-        before = manifest.load(output)
-        if (names and not {manifest.NAME, STATE} & names) or (
-            before is not None and before.stage != stage.name
-        ):
-            raise InputError(
-                f"{stage.step.name}: {output} holds files of something else; give another --output"
-            )
-        # From here on the folder is known as ours, and as unfit to go on from, however far the
-        # clearing gets. The manifest goes first: without one, nobody takes it for a finished step.
-        if names:
-            files.write_json(path, "being cleared")
-        for name in sorted(names - {STATE}, key=lambda n: (n != manifest.NAME, n)):
-            files.remove(files.join(output, name))
-    files.make_dirs(output)
-    files.write_json(path, {**state, "boot": _boot()})
-
-
-def _boot() -> str:
-    """Which start of the machine this is: files that were written before a crash of it, and not yet
-    on the disk, may have their size and not their content."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as told:
-            return told.read().strip()
-    except OSError:
-        return "unknown"
-
-
-def _json_or_none(path: str) -> Any:
-    try:
-        return files.read_json(path)
-    except ValueError:
-        return None
-
-
-def _distrust(step: Step, every_byte: bool) -> None:
-    """Drops the records of an unfinished step that are unreadable, or whose files are not as they
-    were written (by their size, or `every_byte`): their pieces of work are done again."""
-    for folder in (UNITS, SHUFFLE):
-        for name in _record_names(files.join(step.output, folder)):
-            if folder == SHUFFLE and not name.startswith(_PHASES):
-                continue
-            path = files.join(step.output, folder, f"{name}.json")
-            value = _json_or_none(path)
-            rows = [] if value is None else [*value["files"], *value["scratch"]]
-            if (
-                value is None
-                or manifest.missing_files(rows, step.output)
-                or (every_byte and not all(files.as_written(row, step.output) for row in rows))
-            ):
-                files.remove(path)
-
-
-def _record_names(folder: str) -> set[str]:
-    if not files.is_dir(folder):
-        return set()
-    return {n.removesuffix(".json") for n in files.names(folder) if n.endswith(".json")}
-
-
-def _due(stage: Stage[Any], units: Sequence[WorkUnit]) -> list[WorkUnit]:
-    """Units to hand to the pipeline. A shuffle needs them all: its DoFns skip what is done."""
-    if isinstance(stage, ShuffleStage):
-        return list(units)
-    have = _record_names(files.join(stage.step.output, UNITS))
-    return [u for u in units if u.name not in have]
-
-
-def _ends_with_reduce(stage: Stage[Any]) -> bool:
-    return isinstance(stage, ShuffleStage) and not stage.final
-
-
-def _finished(stage: Stage[Any], units: Sequence[WorkUnit]) -> bool:
-    if isinstance(stage, ShuffleStage) and not stage.final:
-        have = _record_names(files.join(stage.step.output, SHUFFLE))
-        emitted = {f"emit-{u.name}" for u in units}
-        if not emitted <= have:
-            return False
-        names: set[str] = emitted
-        phases = (["gather"] if stage.relay(units) else []) + ["reduce"]
-        for phase in phases:
-            names = {f"{phase}-{key}" for key in _keys(stage.step, names)}
-            if not names <= have:
-                return False
-        return True
-    have = _record_names(files.join(stage.step.output, UNITS))
-    return {u.name for u in units} <= have
-
-
-def _records(step: Step, folder: str, units: Sequence[WorkUnit], prefix: str = "") -> list[Record]:
-    return list(_each_record(step, folder, [f"{prefix}{u.name}" for u in units]))
-
-
-def _each_record(step: Step, folder: str, names: Sequence[str]) -> Iterator[Record]:
-    """Some at a time, for what a record has emitted can be long."""
-    for i in range(0, len(names), _AT_ONCE):
-        paths = [files.join(step.output, folder, f"{n}.json") for n in names[i : i + _AT_ONCE]]
-        for value in files.each(files.read_json, paths):
-            yield Record.from_json(value)
-
-
-def _keys(step: Step, names: Collection[str]) -> set[str]:
-    """The keys for which pieces of work of a phase emitted values."""
-    return {key for r in _each_record(step, SHUFFLE, sorted(names)) for key, _ in r.emitted}
-
-
-def _shuffle_records(step: Step) -> tuple[list[Record], dict[str, int]]:
-    """The records of a shuffle's phases without what they emitted; and figures of the shuffle:
-    bytes of the files through which units met, and the number and bytes of the pairs that went
-    through a GroupByKey."""
-    folder = files.join(step.output, SHUFFLE)
-    names = [name for name in sorted(_record_names(folder)) if name.startswith(_PHASES)]
-    records: list[Record] = []
-    pairs = size = 0
-    for record in _each_record(step, SHUFFLE, names):
-        pairs += len(record.emitted)
-        size += sum(len(orjson.dumps(pair)) for pair in record.emitted)
-        record.emitted, record.scratch = [], []
-        records.append(record)
-    fs, inner = files.filesystem(folder)
-    found = fs.find(inner, detail=True) if files.is_dir(folder) else {}
-    met = sum(int(f["size"]) for name, f in found.items() if not name.endswith(".json"))
-    return records, {"shuffle_bytes": met, "references": pairs, "grouped_bytes": size}
-
-
 def _check_counts(stage: Stage[Any], counts: Counts) -> None:
     """In = out + rejected + bad, and in = what the steps before wrote. Raises StageError."""
     problem = counts.imbalance()
@@ -437,10 +293,8 @@ def _check_bad(step: Step, counts: Counts) -> None:
     )
 
 
-def _with_digests(
-    inputs: Sequence[dict[str, Any]], records: Sequence[Record]
-) -> list[dict[str, Any]]:
-    digests = {row["path"]: row["sha256"] for r in records for row in r.inputs if "sha256" in row}
+def _with_digests(inputs: Sequence[dict[str, Any]], done: Sequence[Record]) -> list[dict[str, Any]]:
+    digests = {row["path"]: row["sha256"] for r in done for row in r.inputs if "sha256" in row}
     return [
         {**row, "sha256": digests[row["path"]]} if row["path"] in digests else dict(row)
         for row in inputs
@@ -448,21 +302,21 @@ def _with_digests(
 
 
 def _run_figures(
-    records: Sequence[Record],
+    units: Sequence[Record],
     phases: Sequence[Record],
     wall: float,
     executor: Executor | None,
 ) -> dict[str, Any]:
     by_phase: dict[str, float] = {}
-    named = [("process", r) for r in records] + [(r.name.split("-")[0], r) for r in phases]
+    named = [("process", r) for r in units] + [(r.name.split("-")[0], r) for r in phases]
     for phase, record in named:
         by_phase[phase] = round(by_phase.get(phase, 0.0) + record.run.get("cpu_s", 0.0), 3)
-    every = [*records, *phases]
+    every = [*units, *phases]
     return {
         "wall_s": round(wall, 3),
         "cpu_s": round(sum(r.run.get("cpu_s", 0.0) for r in every), 3),
         "cpu_s_by_phase": by_phase,
-        "units": len(records) or len(phases),
+        "units": len(units) or len(phases),
         "longest_s": round(max((r.run.get("wall_s", 0.0) for r in every), default=0.0), 3),
         "start_up_s": round(executor.start_up_s, 3) if executor else 0.0,
         "peak_rss": int(max((r.run.get("peak_rss", 0.0) for r in every), default=0)),

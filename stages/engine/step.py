@@ -34,6 +34,9 @@ DUE = ".due.jsonl"
 """There too: the units handed to its pipeline, one a line. Five dumps have 300,000 of them, more
 than a job may carry."""
 
+SHUFFLE = ".shuffle"
+"""And the folder of what pieces of work of a shuffle leave for each other."""
+
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -269,7 +272,7 @@ class ShuffleStage(Stage[S]):
         raise TypeError(f"{self.name} ends with its reduce")
 
     def scratch(self, *names: str) -> str:
-        return files.join(self.step.output, ".shuffle", *names)
+        return files.join(self.step.output, SHUFFLE, *names)
 
 
 @contextmanager

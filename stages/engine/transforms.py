@@ -9,11 +9,8 @@ crosses then are references to sheets of pairs.
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import orjson
@@ -23,46 +20,16 @@ from stages import registry
 from stages.documents import Counts
 from stages.engine import files, models, relay
 from stages.engine.progress import Reporter
+from stages.engine.records import UNITS, record_path
 from stages.engine.relay import Relay
-from stages.engine.step import DUE, Record, ShuffleStage, Stage, Step, measured
+from stages.engine.step import DUE, SHUFFLE, Record, ShuffleStage, Stage, Step, measured
 from stages.engine.stretches import nameless
+from stages.engine.turns import Turns
 from stages.engine.units import WorkUnit, dealt
 from stages.purge_list import PurgeList
 from stages.purged import strip
 
-T = TypeVar("T")
-UNITS = ".units"
-SHUFFLE = ".shuffle"
-
-
-class _Turns:
-    """One piece of work at a time in a process, and always in the same thread.
-
-    A process is a core: units side by side in threads of it would take turns at Python, and their
-    memory would add up. Some runners give a process twelve threads. Allocators keep what was freed
-    for the thread that freed it, so that units in turns in several threads would take it as often.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: futures.ThreadPoolExecutor | None = None
-        os.register_at_fork(after_in_child=self.__init__)  # type: ignore[misc]
-
-    def run(self, work: Callable[[], T]) -> T:
-        if threading.current_thread() is threading.main_thread():
-            with self._lock:
-                return work()
-        with self._lock:
-            if self._thread is None:
-                self._thread = futures.ThreadPoolExecutor(1, "units")
-        return self._thread.submit(work).result()
-
-
-_turns = _Turns()
-
-
-def record_path(step: Step, folder: str, name: str) -> str:
-    return files.join(step.output, folder, f"{name}.json")
+_turns = Turns()
 
 
 class UnitError(Exception):
@@ -127,9 +94,12 @@ class _Work(beam.DoFn):
 
     def _scratch(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was left for other pieces of work, so that a later run can see if it is still so."""
-        below = f"{self.step.output}/"
-        ours = (row for row in written if row["path"].startswith(files.join(below, SHUFFLE, "")))
-        return [{**row, "path": row["path"].removeprefix(below)} for row in ours]
+        below = files.join(self.step.output, SHUFFLE, "")
+        return [
+            {**row, "path": files.join(SHUFFLE, row["path"].removeprefix(below))}
+            for row in written
+            if row["path"].startswith(below)
+        ]
 
     def values(self, shuffled: Sequence[Any]) -> list[Any]:
         """What was sent to a key or unit: as it came, or in the sheets that came."""
@@ -215,40 +185,42 @@ class _Emit(_Work):
         return record
 
 
-class _Gather(_Work):
+class _Keyed(_Work):
+    """(key, [values]) -> (target, value) pairs: a piece of work of a shuffle between its units."""
+
+    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
+        key, texts = element
+        values = [orjson.loads(text) for text in texts]
+        record = self.once(SHUFFLE, f"{self.phase}-{key}", key, lambda: self._done(key, values))
+        yield from _sent(record)
+
+    def _done(self, key: str, values: list[Any]) -> Record:
+        raise NotImplementedError
+
+
+class _Gather(_Keyed):
     """(group and range, [references to sheets]) -> (target, reference to a sheet) pairs."""
 
     def __init__(self, step: dict[str, Any], by: dict[str, int], phase: str) -> None:
         super().__init__(step, by)
         self.phase = phase
 
-    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
-        key, texts = element
-        record = self.once(SHUFFLE, f"{self.phase}-{key}", key, lambda: self._gathered(key, texts))
-        yield from _sent(record)
-
-    def _gathered(self, key: str, texts: Iterable[str]) -> Record:
+    def _done(self, key: str, values: list[Any]) -> Record:
         stage = self.stage
         assert isinstance(stage, ShuffleStage)
         paths = (stage.scratch(f"{kind}-{self.phase}-{key}") for kind in ("sheet", "data"))
-        return Record(key, emitted=relay.gather([orjson.loads(t) for t in texts], *paths))
+        return Record(key, emitted=relay.gather(values, *paths))
 
 
-class _Reduce(_Work):
+class _Reduce(_Keyed):
     """(key, [values]) -> (unit index, value) pairs; with a relay, pairs for gathers."""
 
     phase = "reduce"
 
-    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
-        key, texts = element
-        record = self.once(SHUFFLE, f"reduce-{key}", key, lambda: self._reduced(key, texts))
-        yield from _sent(record)
-
-    def _reduced(self, key: str, texts: Iterable[str]) -> Record:
+    def _done(self, key: str, values: list[Any]) -> Record:
         stage = self.stage
         assert isinstance(stage, ShuffleStage)
-        values = self.values([orjson.loads(t) for t in texts])
-        record = stage.reduce(key, values, self.reporter)
+        record = stage.reduce(key, self.values(values), self.reporter)
         if self.relay and stage.final:
             sheet = stage.scratch(f"sheet-reduce-{key}.jsonl")
             record.emitted = relay.hand_over(self.relay, key, record.emitted, sheet)

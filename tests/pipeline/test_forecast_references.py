@@ -16,8 +16,7 @@ from pipeline.forecast_model import Figure, Measured
 from pipeline.forecast_references import Meeting, traffic
 from stages import registry
 from stages.dedup import runs
-from stages.engine import memory, relay
-from stages.engine import run as running
+from stages.engine import memory, records, relay
 from stages.engine.run import run_step
 from stages.engine.step import Step
 from stages.github import join
@@ -135,7 +134,7 @@ def test_what_references_cost() -> None:
     assert found.launcher_bytes == pytest.approx(
         held * 750 + 320_000 * 7_000 + (pieces - 320_000) * 1_500
     )
-    assert running._AT_ONCE == model.RECORDS_AT_ONCE
+    assert records.AT_ONCE == model.RECORDS_AT_ONCE
 
 
 # -- steps ----------------------------------------------------------------------------------------

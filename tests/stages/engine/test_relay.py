@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.dedup.lines import LineDedup
-from stages.engine import files, relay
-from stages.engine import run as engine_run
+from stages.engine import files, records, relay, resume
+from stages.engine import run as running
 from stages.engine.execute import Engine, Executor, StageError
 from stages.engine.relay import Relay, gather, hand_over, place_of, planned, values_of
 from stages.engine.run import run_step
-from stages.engine.step import Step
+from stages.engine.step import SHUFFLE, Step
 from stages.engine.stretches import AT, moved, nameless, read, read_one, stretch
 from tests.stages.helpers import read_rows, write_parts
 
@@ -234,7 +234,7 @@ def test_a_run_that_failed_gathers_nothing_anew(
     kinds = {p.name.split("-")[0] for p in written}
     assert {"emit", "gather", "reduce", "scatter", "sheet", "data", "run"} <= kinds
     with monkeypatch.context() as patch:
-        patch.setattr(engine_run, "_tidy", lambda step: None)
+        patch.setattr(running, "_tidy", lambda step: None)
         done = run_step(step).manifest
     assert {p: p.stat().st_mtime_ns for p in written} == written
     assert done.counts.documents_out == 30
@@ -254,19 +254,21 @@ def test_a_step_that_ends_with_its_reduce_waits_for_all_keys(
     step = Step("s", "line_dedup", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
     monkeypatch.setattr(LineDedup, "final", False)
     with monkeypatch.context() as patch:
-        patch.setattr(engine_run, "_tidy", lambda step: None)
+        patch.setattr(running, "_tidy", lambda step: None)
         run_step(step)
     stage = LineDedup(step)
-    assert engine_run._finished(stage, stage.units())
+    assert records.finished(stage, stage.units())
     next((tmp_path / "out" / ".shuffle").glob("reduce-*.json")).unlink()
-    assert not engine_run._finished(stage, stage.units())
+    assert not records.finished(stage, stage.units())
     next((tmp_path / "out" / ".shuffle").glob("gather-*.json")).unlink()
-    assert not engine_run._finished(stage, stage.units())
+    assert not records.finished(stage, stage.units())
 
 
-def _stopped_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Step:
+def _stopped_before_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "out"
+) -> Step:
     write_parts(tmp_path / "in", list(documents()))
-    step = Step("l", "line_dedup", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
+    step = Step("l", "line_dedup", f"{tmp_path}/{name}", {"input": [f"{tmp_path}/in"]})
     with monkeypatch.context() as patch:
         patch.setattr(LineDedup, "process_with", _fail)
         with pytest.raises(StageError, match="no process today"):
@@ -297,8 +299,23 @@ def test_what_pieces_of_work_left_is_made_anew_where_it_is_damaged(
     else:
         # As after a crash of the machine, which has started anew since.
         victim.write_bytes(bytes(len(before)))
-        monkeypatch.setattr(engine_run, "_boot", lambda: "another")
+        monkeypatch.setattr(resume, "_boot", lambda: "another")
     assert run_step(step).manifest.digest == expected.digest
+
+
+@pytest.mark.parametrize("name", ["out", "out/"])
+def test_records_name_all_that_pieces_of_work_left(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_sides(monkeypatch)
+    step = _stopped_before_its_end(tmp_path, monkeypatch, name)
+    told = [
+        row["path"]
+        for record in records.each(step, SHUFFLE, sorted(records.names(step, SHUFFLE)))
+        for row in record.scratch
+    ]
+    there = {f".shuffle/{path.name}" for path in (tmp_path / "out" / ".shuffle").iterdir()}
+    assert sorted(told) == sorted(path for path in there if not path.endswith(".json"))
 
 
 def test_a_step_begun_by_another_relay_is_begun_anew(

@@ -8,11 +8,11 @@ from concurrent import futures
 
 import pytest
 
-from stages.engine.transforms import _Turns
+from stages.engine.turns import Turns
 
 
 def test_work_called_from_many_threads_is_done_by_one_a_piece_at_a_time() -> None:
-    turns = _Turns()
+    turns = Turns()
     at_work: list[int] = []
     most: list[int] = []
 
@@ -30,11 +30,11 @@ def test_work_called_from_many_threads_is_done_by_one_a_piece_at_a_time() -> Non
 
 
 def test_the_main_thread_does_its_work_itself() -> None:
-    assert _Turns().run(threading.get_ident) == threading.get_ident()
+    assert Turns().run(threading.get_ident) == threading.get_ident()
 
 
 def test_what_work_raises_reaches_the_caller_and_others_go_on() -> None:
-    turns = _Turns()
+    turns = Turns()
     with futures.ThreadPoolExecutor(1) as threads:
         with pytest.raises(ZeroDivisionError):
             threads.submit(turns.run, lambda: 1 // 0).result()
@@ -44,7 +44,7 @@ def test_what_work_raises_reaches_the_caller_and_others_go_on() -> None:
 
 
 def test_a_process_forked_off_has_a_thread_of_its_own() -> None:
-    turns = _Turns()
+    turns = Turns()
     with futures.ThreadPoolExecutor(1) as threads:
         threads.submit(turns.run, os.getpid).result()
     ear, mouth = os.pipe()
