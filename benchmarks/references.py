@@ -1,16 +1,19 @@
 """`python -m benchmarks.references`: what the references of a shuffle cost the processes around it.
 
 `line_dedup` on made-up documents, a small file a unit, with so many lines that each unit has some
-for each partition: units times partitions references meet in the runner. The work on the documents
-themselves is small, and stands apart.
+for each partition: units times partitions pairs meet. They go straight, a reference each, or by
+relays (`stages.engine.relay`), which the engine takes from some number on: here each way by itself.
+The work on the documents themselves is small, and stands apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from benchmarks.sheet import Sheet, show
 from benchmarks.stages import Say, WatchedRun, run_watched, to_stderr
 from stages.dedup.runs import BYTES_PER_ENTRY
 from stages.documents import PartWriter, part_facts
+from stages.engine import relay
 from stages.engine.step import Step
 from stages.outcomes import Document
 
@@ -38,32 +42,55 @@ _DIGITS = str.maketrans("0123456789", "abcdefghij")
 
 @dataclass(frozen=True)
 class Shape:
-    """Units and partitions of a step, and what it took."""
+    """Units and partitions of a step, whether their pairs went straight, and what it took."""
 
     units: int
     partitions: int
+    straight: bool
     run: WatchedRun
 
 
 def measure(work: str, shapes: Sequence[tuple[int, int]], say: Say) -> list[Shape]:
-    """Runs a step for each pair of units and partitions. Writes below `work`.
+    """Runs a step for each pair of units and partitions, straight and then, where the engine would
+    take them, by relays. Writes below `work`.
 
     Raises MeasureError, also where a step had other units or partitions than it should.
     """
     found = []
     for units, partitions in shapes:
-        say(f"{units:,} units, {partitions:,} partitions")
         given = f"{work}/{units}x{partitions}"
         make(given, units, partitions)
         inputs, settings = {"input": [given]}, {"partition_memory_mb": 1}
-        run = run_watched(Step("references", "line_dedup", f"{given}.out", inputs, settings))
-        met = run.done.get("emit"), run.done.get("reduce")
-        if met != (units, partitions):
-            raise MeasureError(f"{units} units and {partitions} partitions were to be; {met} were")
-        found.append(Shape(units, partitions, run))
-        for folder in (given, f"{given}.out"):
-            shutil.rmtree(folder)
+        step = Step("references", "line_dedup", f"{given}.out", inputs, settings)
+        relayed = relay.planned(units, partitions) is not None
+        for straight in (True, False) if relayed else (True,):
+            say(f"{units:,} units, {partitions:,} partitions, {_way(straight)}")
+            with _pairs_straight() if straight else nullcontext():
+                run = run_watched(step)
+            met = run.done.get("emit"), run.done.get("reduce")
+            if met != (units, partitions):
+                raise MeasureError(
+                    f"{units} units and {partitions} partitions were to be; {met} were"
+                )
+            found.append(Shape(units, partitions, straight, run))
+            shutil.rmtree(f"{given}.out")
+        shutil.rmtree(given)
     return found
+
+
+def _way(straight: bool) -> str:
+    return "straight" if straight else "relays"
+
+
+@contextmanager
+def _pairs_straight() -> Iterator[None]:
+    """No relay however many pairs there are; the step runs in a fork of this process."""
+    usual = relay.DIRECT
+    relay.DIRECT = sys.maxsize
+    try:
+        yield
+    finally:
+        relay.DIRECT = usual
 
 
 def make(folder: str, units: int, partitions: int) -> None:
@@ -100,7 +127,8 @@ def sheet(found: Sequence[Shape]) -> Sheet:
         rows.append(
             (
                 f"{shape.units:,} x {shape.partitions:,}",
-                f"{shape.units * shape.partitions:,}",
+                _way(shape.straight),
+                f"{run.references:,}",
                 *(f"{used[r].peak_rss / 1e6:.0f}" for r in ("runner", "launcher", "worker")),
                 f"{run.cpu_s:.1f}",
                 f"{run.cpu_outside_units_s:.1f}",
@@ -111,6 +139,7 @@ def sheet(found: Sequence[Shape]) -> Sheet:
         _TITLE,
         (
             "units x\npartitions",
+            "way",
             "references",
             "runner\npeak MB",
             "launcher\npeak MB",
@@ -124,9 +153,10 @@ def sheet(found: Sequence[Shape]) -> Sheet:
         (
             "`line_dedup` on made-up documents, one small file a unit, two workers: each unit tells"
             " each partition where its hashes lie, and each partition each unit where its answers"
-            " do. References: how many either way. CPU outside units: of all processes but what"
-            " units count themselves, so planning, Beam, what workers do between units, digests and"
-            " manifest. Memory: resident, with all that was imported before.",
+            " do; these pairs go straight or by relays. References: what met in the runner, there"
+            " and back. CPU outside units: of all processes but what units count themselves, so"
+            " planning, Beam, what workers do between units, digests and manifest. Memory: resident,"
+            " with all that was imported before.",
         ),
     )
 

@@ -161,12 +161,14 @@ def run_path(found: Sequence[Case], workers: int) -> PathRun:
 @dataclass(frozen=True)
 class WatchedRun:
     """One run of a step by an executor. `cpu_s`: inside work units; `used`: what the processes of
-    each role (`benchmarks.processes.ROLES`) used in all; `done`: pieces of work by phase."""
+    each role (`benchmarks.processes.ROLES`) used in all; `done`: pieces of work by phase;
+    `references`: pairs through GroupByKey, of a shuffle."""
 
     cpu_s: float
     text_bytes_in: int
     used: dict[str, Used]
     done: dict[str, int]
+    references: int = 0
 
     @property
     def cpu_outside_units_s(self) -> float:
@@ -193,7 +195,13 @@ def run_watched(step: Step) -> WatchedRun:
     # Units tell the peaks of their process and of programs that they start exactly.
     most = max(used["worker"].peak_rss, manifest.run["peak_rss"])
     used["worker"] = Used(most, used["worker"].cpu_s)
-    return WatchedRun(manifest.run["cpu_s"], manifest.counts.text_bytes_in, used, done)
+    return WatchedRun(
+        manifest.run["cpu_s"],
+        manifest.counts.text_bytes_in,
+        used,
+        done,
+        manifest.run.get("references", 0),
+    )
 
 
 def to_stderr(text: str) -> None:

@@ -6,11 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* As in stages/character_map.py. */
-#define CODE_POINTS 0x110000u
-#define DELETED CODE_POINTS
-#define EXPANDED (CODE_POINTS + 1u)
-#define CONTEXTUAL (1u << 30)
+#include "_character_map.h"
 
 /* SHA-1 (FIPS 180-4, section 6.1) of bytes that come one at a time. */
 typedef struct {
@@ -159,22 +155,14 @@ static void finish(Sha1 *sha, unsigned char *out)
     }
 }
 
-/* What stands for the characters: `table` by code point; expansion i of it is
- * pool[starts[i]] to pool[starts[i + 1]]. */
-typedef struct {
-    const uint32_t *table, *starts, *pool;
-    size_t expansions, pooled;
-} Map;
-
 /* Puts an expansion; 0 where it is none, or lies outside the pool. */
 static int put_expansion(Sha1 *sha, const Map *map, size_t number)
 {
     uint32_t at, stop;
-    if (number >= map->expansions || map->starts[number + 1] > map->pooled) {
+    if (!expansion(map, number, &at, &stop)) {
         return 0;
     }
-    stop = map->starts[number + 1];
-    for (at = map->starts[number]; at < stop; at++) {
+    for (; at < stop; at++) {
         put_code(sha, map->pool[at] & 0x1fffff);
     }
     return 1;
@@ -255,13 +243,7 @@ static PyObject *hash_texts(PyObject *Py_UNUSED(self), PyObject *args)
     if (!PyArg_ParseTuple(args, "O!y*y*y*O", &PyList_Type, &texts, &table, &starts, &pool, &slow)) {
         return NULL;
     }
-    map.table = table.buf;
-    map.starts = starts.buf;
-    map.pool = pool.buf;
-    map.expansions = (size_t)starts.len / 4 - 1;
-    map.pooled = (size_t)pool.len / 4;
-    if (table.len != CODE_POINTS * 4 || starts.len < 4) {
-        PyErr_SetString(PyExc_ValueError, "no sound table of characters");
+    if (!read_map(&map, &table, &starts, &pool)) {
         goto done;
     }
     n = PyList_GET_SIZE(texts);
@@ -293,7 +275,7 @@ static PyObject *hash_texts(PyObject *Py_UNUSED(self), PyObject *args)
             end = next_newline(kind, data, start, length);
             how = hash_line(&map, kind, data, start, end, out);
             if (how == UNSOUND) {
-                PyErr_SetString(PyExc_ValueError, "no sound table of characters");
+                raise_unsound();
             }
             if (how == UNSOUND
                 || (how == NEEDS_CONTEXT && hash_slowly(slow, text, start, end, out) < 0)) {

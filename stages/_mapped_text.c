@@ -6,17 +6,7 @@
 #include <Python.h>
 #include <stdint.h>
 
-/* As in stages/character_map.py. */
-#define CODE_POINTS 0x110000u
-#define EXPANDED (CODE_POINTS + 1u)
-#define CONTEXTUAL (1u << 30)
-
-/* What stands for the characters: `table` by code point; expansion i of it is
- * pool[starts[i]] to pool[starts[i + 1]]. */
-typedef struct {
-    const uint32_t *table, *starts, *pool;
-    size_t expansions, pooled;
-} Map;
+#include "_character_map.h"
 
 /* UTF-8 that grows. */
 typedef struct {
@@ -73,7 +63,6 @@ static inline int put(Out *out, uint32_t code)
 /* What stands for a character that is not one character. */
 static int put_more(Out *out, const Map *map, uint32_t value)
 {
-    size_t number = value - EXPANDED;
     uint32_t at, stop;
     if (value >= CONTEXTUAL) {
         return NEEDS_CONTEXT;
@@ -81,11 +70,10 @@ static int put_more(Out *out, const Map *map, uint32_t value)
     if (value < EXPANDED) {
         return MAPPED; /* by nothing */
     }
-    if (number >= map->expansions || map->starts[number + 1] > map->pooled) {
+    if (!expansion(map, value - EXPANDED, &at, &stop)) {
         return UNSOUND;
     }
-    stop = map->starts[number + 1];
-    for (at = map->starts[number]; at < stop; at++) {
+    for (; at < stop; at++) {
         if (!put(out, map->pool[at] & 0x1fffff)) {
             return NO_MEMORY;
         }
@@ -140,13 +128,7 @@ static PyObject *spaced(PyObject *Py_UNUSED(self), PyObject *args)
     if (!PyArg_ParseTuple(args, "Uy*y*y*", &text, &table, &starts, &pool)) {
         return NULL;
     }
-    map.table = table.buf;
-    map.starts = starts.buf;
-    map.pool = pool.buf;
-    map.expansions = (size_t)starts.len / 4 - 1;
-    map.pooled = (size_t)pool.len / 4;
-    if (table.len != CODE_POINTS * 4 || starts.len < 4) {
-        PyErr_SetString(PyExc_ValueError, "no sound table of characters");
+    if (!read_map(&map, &table, &starts, &pool)) {
         goto done;
     }
     out.room = (size_t)PyUnicode_GET_LENGTH(text) + 64;
@@ -159,7 +141,7 @@ static PyObject *spaced(PyObject *Py_UNUSED(self), PyObject *args)
         result = Py_NewRef(Py_None);
         break;
     case UNSOUND:
-        PyErr_SetString(PyExc_ValueError, "no sound table of characters");
+        raise_unsound();
         break;
     default:
         PyErr_NoMemory();

@@ -15,6 +15,7 @@ from benchmarks.measure import MeasureError
 MODULES = [
     "benchmarks.__main__",
     "benchmarks.ccnet_path",
+    "benchmarks.dealing",
     "benchmarks.encoders",
     "benchmarks.hotspots.__main__",
     "benchmarks.latex_differential",

@@ -16,6 +16,7 @@ from benchmarks.sheet import Sheet
 from benchmarks.stages import WatchedRun
 from stages import registry
 from stages.ccnet_text import line_hash
+from stages.engine import relay
 from stages.engine.step import Step
 
 
@@ -47,7 +48,7 @@ def test_each_unit_has_lines_for_nearly_each_partition() -> None:
 
 def run(peak: int) -> WatchedRun:
     used = {role: Used(peak + i, 1.0 + i) for i, role in enumerate(ROLES)}
-    return WatchedRun(5.0, 1, used, {"emit": 2, "reduce": 3, "process": 2})
+    return WatchedRun(5.0, 1, used, {"emit": 2, "reduce": 3, "process": 2}, 7)
 
 
 def test_other_numbers_than_asked_for_are_an_error(
@@ -62,19 +63,30 @@ def test_other_numbers_than_asked_for_are_an_error(
         measure(str(tmp_path), [(2, 4)], lambda _: None)
 
 
-def test_a_step_is_measured(tmp_path: Path) -> None:
-    (found,) = measure(str(tmp_path), [(5, 4)], lambda _: None)
-    assert all(found.run.used[role].peak_rss > 20_000_000 for role in ROLES)
+def test_a_step_is_measured_each_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "DIRECT", 12)
+    monkeypatch.setattr(relay, "_LARGEST_SIDE", 4)
+    found = measure(str(tmp_path), [(3, 4), (12, 4)], lambda _: None)
+    assert [(shape.units, shape.straight) for shape in found] == [
+        (3, True),
+        (12, True),
+        (12, False),
+    ]
+    straight, relayed = found[1:]
+    assert straight.run.references > 48 and straight.run.references != relayed.run.references
+    assert "gather" in relayed.run.done and "gather" not in straight.run.done
+    assert all(shape.run.used[role].peak_rss > 20_000_000 for shape in found for role in ROLES)
     assert not list(tmp_path.iterdir())
+    assert relay.DIRECT == 12
 
 
 def test_the_table_has_each_process_in_its_column() -> None:
-    (row,) = sheet([Shape(1000, 200, run(30_000_000))]).rows
-    assert row == ("1,000 x 200", "200,000", "30", "30", "30", "5.0", "10.0", "3.0", "1.0")
+    (row,) = sheet([Shape(1000, 200, False, run(30_000_000))]).rows
+    assert row == ("1,000 x 200", "relays", "7", "30", "30", "30", "5.0", "10.0", "3.0", "1.0")
     (row,) = sheet(
-        [Shape(2, 3, WatchedRun(5.0, 1, {**run(0).used, "runner": Used(9_000_000)}, {}))]
+        [Shape(2, 3, True, WatchedRun(5.0, 1, {**run(0).used, "runner": Used(9_000_000)}, {}))]
     ).rows
-    assert row[2:5] == ("9", "0", "0")
+    assert row[1:6] == ("straight", "0", "9", "0", "0")
 
 
 def test_a_section_is_put_before_the_plots_and_later_replaced() -> None:

@@ -29,8 +29,8 @@ from stages.engine import files
 from stages.engine.stretches import Ref, moved, stretch
 
 DIRECT = 20_000
-"""References up to which a shuffle needs no relay. Each costs the local runner 0.1 ms and 1.3 kB
-(`python -m benchmarks.references`), so this many are 2 s and 26 MB."""
+"""References up to which a shuffle needs no relay. Each costs 0.1 ms of CPU in all, and the
+process that runs the step 0.9 kB (`docs/forecast.md`): so many are 2 s and 18 MB."""
 
 # Lines of a sheet name the same few files.
 _PACKING = pa.Codec("zstd", compression_level=1)
