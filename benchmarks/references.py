@@ -155,8 +155,8 @@ def sheet(found: Sequence[Shape]) -> Sheet:
             " each partition where its hashes lie, and each partition each unit where its answers"
             " do; these pairs go straight or by relays. References: what met in the runner, there"
             " and back. CPU outside units: of all processes but what units count themselves, so"
-            " planning, Beam, what workers do between units, digests and manifest. Memory: resident,"
-            " with all that was imported before.",
+            " planning, Beam, what workers do between units, digests and manifest. Memory:"
+            " resident, with all that was imported before.",
         ),
     )
 
