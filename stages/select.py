@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
+from stages.documents import CHARACTERS
 from stages.engine import files
 from stages.engine.rules import RuleStage
 from stages.engine.step import InputError, Settings
@@ -172,7 +173,7 @@ class SelectRule:
     """Compares the stored scores of one document with the thresholds; the first that fails
     names the reason."""
 
-    reads = ("text", "language", "language_score", "perplexity", "bucket", "reference_score")
+    reads = (CHARACTERS, "language", "language_score", "perplexity", "bucket", "reference_score")
     writes = ()
 
     def __init__(self, settings: SelectSettings) -> None:
@@ -183,17 +184,9 @@ class SelectRule:
         self._languages = frozenset(settings.languages or ())
         self._buckets = frozenset(settings.buckets or ())
 
-    def __call__(
-        self,
-        text: str,
-        language: str | None,
-        language_score: float | None,
-        perplexity: float | None,
-        bucket: str | None,
-        reference_score: float | None,
-    ) -> tuple[()] | Reject:
-        scores = (language, language_score, perplexity, bucket, reference_score)
-        return self.verdict(len(text), *scores) or ()
+    def __call__(self, chars: int, *scores: Any) -> tuple[()] | Reject:
+        """`scores`: as `verdict` takes them."""
+        return self.verdict(chars, *scores) or ()
 
     def verdict(
         self,

@@ -30,7 +30,7 @@ from stages.dedup.runs import (
     first_of_group,
     partitions_for,
 )
-from stages.documents import PartWriter, further_columns, rejected_row, text_bytes
+from stages.documents import PartWriter, further_columns, rejected_rows, text_bytes
 from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.step import Record, S, Settings, ShuffleStage
@@ -103,8 +103,9 @@ class _KeyDedup(ShuffleStage[S]):
                     raise RuntimeError(f"{len(best)} keys for more documents in {unit.key}")
                 out.counts.documents_in += batch.num_rows
                 out.counts.text_bytes_in += text_bytes(batch.column("text"))
-                for i in np.flatnonzero(~stays).tolist():
-                    out.leave(rejected_row(batch, i, Reject(self.reason)))
+                rows = np.flatnonzero(~stays).tolist()
+                for rejected in rejected_rows(batch, rows, [Reject(self.reason)] * len(rows)):
+                    out.leave(rejected)
                 out.batch(batch.filter(pa.array(stays)))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in

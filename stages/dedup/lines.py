@@ -35,7 +35,7 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    rejected_row,
+    rejected_rows,
     text_bytes,
     with_columns,
 )
@@ -223,17 +223,22 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
         chars = pc.utf8_length(texts).to_numpy()
         before = (start == end) & (chars < self.settings.min_chars_before)
         after = ~before & (chars < self.settings.min_chars_after)
-        for row in np.flatnonzero(before | apart | after).tolist():
-            n = int(end[row] - start[row])
-            if before[row]:
-                verdict = Reject("too_short", f"{chars[row]} characters")
-                out.leave(rejected_row(batch, row, verdict))
-            elif apart[row]:
-                error = f"line_hashes: {n} hashes for {lines.counts[row]} lines"
-                out.leave(Bad(place, batch.column("id")[row].as_py(), error))
-            else:
-                detail = f"{removed[row]} of {n} lines removed, {chars[row]} characters left"
-                out.leave(rejected_row(batch, row, Reject("duplicate_lines", detail)))
+        for row in np.flatnonzero(~before & apart).tolist():
+            error = f"line_hashes: {end[row] - start[row]} hashes for {lines.counts[row]} lines"
+            out.leave(Bad(place, batch.column("id")[row].as_py(), error))
+        leaving = np.flatnonzero(before | (after & ~apart)).tolist()
+        verdicts = [
+            Reject("too_short", f"{chars[row]} characters")
+            if before[row]
+            else Reject(
+                "duplicate_lines",
+                f"{removed[row]} of {end[row] - start[row]} lines removed,"
+                f" {chars[row]} characters left",
+            )
+            for row in leaving
+        ]
+        for rejected in rejected_rows(batch, leaving, verdicts):
+            out.leave(rejected)
         goes_on = ~(before | apart | after)
         metas = batch.column("meta").to_pylist()
         for row in np.flatnonzero(touched & goes_on).tolist():

@@ -8,7 +8,7 @@ from stages.documents.reader import (
     part_facts,
     read_batches,
 )
-from stages.documents.rules import apply_rule, rejected_row, with_columns
+from stages.documents.rules import CHARACTERS, apply_rule, rejected_row, rejected_rows, with_columns
 from stages.documents.schema import BAD_SCHEMA, REJECTED_SCHEMA, SCHEMA, text_bytes
 from stages.documents.strings import meta_json, printable, storable
 from stages.documents.table import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, TableFile
@@ -17,6 +17,7 @@ from stages.documents.writer import PartWriter
 __all__ = [
     "BAD_SCHEMA",
     "BATCH_DOCUMENTS",
+    "CHARACTERS",
     "REJECTED_SCHEMA",
     "ROW_GROUP_BYTES",
     "ROW_GROUP_DOCUMENTS",
@@ -32,6 +33,7 @@ __all__ = [
     "printable",
     "read_batches",
     "rejected_row",
+    "rejected_rows",
     "storable",
     "text_bytes",
     "with_columns",

@@ -22,10 +22,12 @@ def storable(values: Iterable[Any]) -> None:
 
 def utf8(text: str) -> str:
     """`text` with lone surrogates as question marks."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def printable(text: str) -> str:
     """`text` fit for a one-line report and valid UTF-8."""
     clean = utf8(text).replace("\n", " ").replace("\r", " ")
+    if clean.isprintable():
+        return clean
     return "".join(c if c.isprintable() else "\ufffd" for c in clean)

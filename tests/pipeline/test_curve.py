@@ -22,6 +22,7 @@ from pipeline import cli, curve_show
 from pipeline.curve import Ask, Curve, asked, curve, of_run
 from pipeline.curve_thresholds import Grid, landmarks
 from pipeline.curve_tokens import TokenLengths, hashed, of_source
+from stages.documents import CHARACTERS
 from stages.engine import manifest
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step
@@ -97,7 +98,9 @@ thresholds = st.fixed_dictionaries(
 def selected(rows: Sequence[dict[str, Any]], s: SelectSettings) -> tuple[int, int]:
     """Documents and bytes that `select` keeps, document by document."""
     rule = SelectRule(s)
-    scores = [{**row, **{n: _f32(row[n]) for n in SCORES}} for row in rows]
+    scores = [
+        {**row, CHARACTERS: len(row["text"]), **{n: _f32(row[n]) for n in SCORES}} for row in rows
+    ]
     kept = [r for r in scores if not isinstance(rule(*(r[n] for n in rule.reads)), Reject)]
     return len(kept), sum(len(r["text"].encode()) for r in kept)
 

@@ -12,6 +12,7 @@ from hypothesis import given as generate
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from stages.documents import CHARACTERS
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step, plain
 from stages.language.labels import LID_176
@@ -33,6 +34,7 @@ def judge(document: dict[str, Any], **given: Any) -> str | None:
         "reference_score": 0.7,
         **document,
     }
+    values[CHARACTERS] = len(values["text"])
     verdict = SelectRule(SelectSettings(**given))(*(values[name] for name in SelectRule.reads))
     if isinstance(verdict, Reject):
         assert verdict.reason in Select.reasons
@@ -200,7 +202,7 @@ def test_a_threshold_lifted_lets_everything_pass() -> None:
         min_reference_score=1,
         min_chars=1000,
     )
-    assert SelectRule(lifted(strict, OFF))("", None, None, 9.0, None, None) == ()
+    assert SelectRule(lifted(strict, OFF))(0, None, None, 9.0, None, None) == ()
     assert set(OFF) | {"profile", "keep_without_bucket", "keep_without_reference_score"} == set(
         SelectSettings.model_fields
     )
