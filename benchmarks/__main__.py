@@ -33,6 +33,9 @@ from benchmarks.sheet import Sheet, show
 _PAGE = REPO / "docs" / "performance.md"
 _PICTURES = REPO / "docs" / "performance"
 _REMARKS = _PICTURES / "remarks.md"
+# On more text than the others: `select` takes next to no time, and each process of the other two
+# loads and checks an encoder, for half a second.
+_ON_MUCH = ("select", "tokenizer", "tokens")
 _FLAMES = (*ccnet_path.STEPS, "tokens")
 
 
@@ -83,7 +86,10 @@ def measure(
     found = cases(raw, steps, large=True)
     tiny = data.tiny(raw, Path(work, "raw"))
     little = cases(tiny, f"{work}/tiny", large=False)
-    most, least = ([c for c in some if c.name != "tokens"] for some in (found, little))
+    (most, on_much), (least, least_of_much) = (
+        ([c for c in some if (c.name in _ON_MUCH) == much] for much in (False, True))
+        for some in (found, little)
+    )
     measured = measuring.beside_floors(most, least, options.repeats, say)
     say("kernels")
     alone = kernels.measure(f"{steps}/commoncrawl", f"{steps}/line_dedup", options.repeats)
@@ -99,11 +105,11 @@ def measure(
         options.path_repeats,
         say,
     )
-    # The encoder's tables take half a second of any worker, so on much text.
-    on_much = [c.reading(f"{work}/ccnet/here/perplexity") for c in found if c.name == "tokens"]
-    measured += measuring.beside_floors(
-        on_much, [c for c in little if c.name == "tokens"], options.path_repeats, say
-    )
+    # `tokenizer` reads what `select` leaves.
+    on_much = [
+        c if c.name == "tokenizer" else c.reading(f"{work}/ccnet/here/perplexity") for c in on_much
+    ]
+    measured += measuring.beside_floors(on_much, least_of_much, options.path_repeats, say)
     start = {n: _start_up(f"{work}/start-{n}", n, options.repeats) for n in (1, options.workers)}
     pictures = _flames(found, work) if options.write else {}
     grown = growth.measure(raw, f"{work}/growth", say)

@@ -132,9 +132,9 @@ def where_time_goes(measured: Sequence[Measured]) -> Sheet:
         (
             f"The path is {', '.join(_PATH)}: what every document of a crawl goes through."
             f" {' and '.join(MODEL_STEPS)} are bounded by their settings, whatever the size of the"
-            " corpus, so they have no share in it. `tokens` was measured on more documents than the"
-            " others; its share is that of as many. Emit, reduce, process: the phases of a step's"
-            " own CPU; outside units: planning, Beam, digests, manifest.",
+            " corpus, so they have no share in it. Some were measured on more documents than those"
+            " before them; their shares are those of as many. Emit, reduce, process: phases of a"
+            " step's own CPU; outside units: planning, Beam, digests, manifest.",
         ),
     )
 
@@ -146,9 +146,9 @@ def _shares(measured: Sequence[Measured], medians: Mapping[str, float]) -> dict[
     before = 0
     for m in sorted((m for m in measured if m.name in _PATH), key=lambda m: _PATH.index(m.name)):
         given = m.stage[0].documents_in
-        more = given / before if m.name == "tokens" and before else 1.0
+        more = max(1.0, given / before) if before else 1.0
         cpu[m.name] = medians[m.name] / more
-        # `tokens` reads what `perplexity` leaves: more than `select` does.
+        # `tokens` is given what `perplexity` leaves: more than `select` does.
         before = m.stage[0].documents_out if m.name != "select" else before
     total = sum(cpu.values())
     return {name: seconds / total for name, seconds in cpu.items()}
