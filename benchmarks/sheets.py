@@ -253,7 +253,7 @@ def _times(loop: Sequence[float], other: Sequence[float]) -> list[float]:
 def workers(
     runs: Mapping[int, Sequence[PathRun]],
     start: Mapping[int, Mapping[str, float]],
-    most: float,
+    bounds: Sequence[float],
     title: str = "Workers",
 ) -> Sheet:
     numbers = sorted(runs)
@@ -279,8 +279,9 @@ def workers(
         (
             f"The CommonCrawl path on {size} MB of text; with more than there is, pages come again"
             f" as in the table above. Start-up: {starts}.",
-            f"{many} processes of a plain loop over texts in memory do {most:.2f} times the work of"
-            " one in the same time: more cannot be had of this machine.",
+            f"{many} processes of a plain loop over texts in memory do {_spread(bounds)} times the"
+            " work of one in the same time, in turns with these runs: more cannot be had of this"
+            " machine.",
         ),
     )
 

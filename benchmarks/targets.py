@@ -131,7 +131,7 @@ def gain(runs: Mapping[int, Sequence[PathRun]]) -> float:
 def workers(
     runs: Mapping[int, Mapping[int, Sequence[PathRun]]],
     start: Mapping[int, Mapping[str, float]],
-    most: float,
+    bounds: Mapping[int, Sequence[float]],
 ) -> list[Target]:
     """`runs`: by how many times the data, then by workers. Steps of few seconds are mostly their
     beginnings and ends, so what counts is the most data."""
@@ -144,7 +144,8 @@ def workers(
             f"{many} workers against {one}",
             gain(runs[largest]),
             _WORKERS,
-            f" on {largest} times the data{fewer}; {many} processes of a plain loop: {most:.2f}x",
+            f" on {largest} times the data{fewer}; {many} processes of a plain loop:"
+            f" {statistics.median(bounds[largest]):.2f}x",
         ),
         Target("start-up", f"< {_START_S:g} s", f"{slowest:.1f} s", slowest < _START_S),
     ]

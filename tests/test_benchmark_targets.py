@@ -85,7 +85,8 @@ def test_tokens_workers_and_memory() -> None:
         4: {1: [path(1, 3.0)], 2: [path(2, 2.0)]},
         16: {1: [path(1, 3.6)], 2: [path(2, 2.0)]},
     }
-    gain, start = targets.workers(runs, {1: {"first_s": 1.6}, 2: {"first_s": 1.0}}, 1.9)
+    bounds = {4: [1.2], 16: [1.8, 1.9, 2.0]}
+    gain, start = targets.workers(runs, {1: {"first_s": 1.6}, 2: {"first_s": 1.0}}, bounds)
     assert (gain.found, gain.met) == (
         "1.80x on 16 times the data, 1.50x on 4 times; 2 processes of a plain loop: 1.90x",
         True,

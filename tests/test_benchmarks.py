@@ -347,7 +347,8 @@ def test_tables_hold_rates_ratios_and_shares() -> None:
         ("tokenizer: runner", "150", "", ""),
         ("tokenizer: launcher", "100", "", ""),
     )
-    table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}}, 1.5)
+    table = sheets.workers(runs, {1: {"first_s": 2.0, "step_s": 0.25}}, [1.5, 1.7, 1.8])
+    assert "do 1.70 (1.50-1.80) times the work of one" in table.notes[1]
     assert table.columns == ("step", "1 worker\nwall s", "2 workers\nwall s", "times\nfaster")
     assert table.rows[-1] == ("all", "14.0", "7.0", "2.00")
 
@@ -360,7 +361,7 @@ def test_a_busy_machine_is_told() -> None:
 def test_markdown_has_a_line_per_row_and_no_paths() -> None:
     _, runs = figures()
     sheet = sheets.growth(Growth({1: {"commoncrawl": watched(220_000_000)}}, 5_000_000))
-    assert "| 1 worker wall s |" in sheets.workers(runs, {}, 1.5).markdown()
+    assert "| 1 worker wall s |" in sheets.workers(runs, {}, [1.5]).markdown()
     lines = sheet.markdown().splitlines()
     assert lines[2:5] == [
         "| step: process | 1x peak MB | growth |",
