@@ -86,10 +86,8 @@ def measure(
     found = cases(raw, steps, large=True)
     tiny = data.tiny(raw, Path(work, "raw"))
     little = cases(tiny, f"{work}/tiny", large=False)
-    (most, on_much), (least, least_of_much) = (
-        ([c for c in some if (c.name in _ON_MUCH) == much] for much in (False, True))
-        for some in (found, little)
-    )
+    most, on_much = _parted(found)
+    least, least_of_much = _parted(little)
     measured = measuring.beside_floors(most, least, options.repeats, say)
     say("kernels")
     alone = kernels.measure(f"{steps}/commoncrawl", f"{steps}/line_dedup", options.repeats)
@@ -178,6 +176,12 @@ def measure(
             for times, some in runs.items()
         ),
     ], pictures
+
+
+def _parted(found: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """The cases that are measured on the data given, and those on more."""
+    much = [c for c in found if c.name in _ON_MUCH]
+    return [c for c in found if c not in much], much
 
 
 def _start_up(work: str, workers: int, repeats: int) -> dict[str, float]:

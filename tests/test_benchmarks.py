@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from warcio.warcwriter import WARCWriter
 
+from benchmarks import __main__ as program
 from benchmarks import (
     ccnet_path,
     data,
@@ -536,3 +537,10 @@ def test_flame_graph_begins_with_the_stage() -> None:
         Counter({(*engine, inside, "x:y"): 2, (*engine, rule, "x:z"): 1, engine: 3})
     )
     assert found == {(inside, "x:y"): 2, (rule, "x:z"): 1, ("outside units",): 3}
+
+
+def test_steps_on_more_text_are_parted_from_the_others(raw: data.RawData, tmp_path: Path) -> None:
+    found = cases(raw, str(tmp_path), large=False)
+    usual, much = program._parted(found)
+    assert [c.name for c in much] == ["select", "tokenizer", "tokens"]
+    assert [c.name for c in found if c not in much] == [c.name for c in usual]
