@@ -15,7 +15,10 @@ from collections.abc import Sequence
 from stages.engine.units import WorkUnit
 
 MOST_PER_UNIT = 2
-NO_UNIT = "(no unit was begun)"
+NO_UNIT = ""
+WORKER, RUNNER, MOTHER = "a worker", "the runner", "the process that starts workers"
+"""Who may die: one that does units, the one that deals them out (alone, it does them too), and the
+one that workers are forked from."""
 
 
 class Deaths:
@@ -108,7 +111,14 @@ class Deaths:
         self.again.clear()
         self.workers = self._most
 
-    def told(self, unit: str, cause: str) -> str:
+    def told(self, unit: str, cause: str, who: str = WORKER) -> str:
         """What a step that ends so says."""
-        told = f"a worker died ({cause}) {self._of[unit]} times on {unit}"
-        return told + self._advice
+        times = f" {self._of[unit]} times"
+        return f"{who} died ({cause}){times}{place(unit, who)}{self._advice}"
+
+
+def place(unit: str, who: str = WORKER) -> str:
+    """Where a process died, as a part of a sentence; empty where units do not say it."""
+    if unit != NO_UNIT:
+        return f" on {unit}"
+    return " before it began a unit" if who == WORKER else ""

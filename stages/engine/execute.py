@@ -28,7 +28,7 @@ from typing import Any
 
 from stages import registry
 from stages.engine import models, remote
-from stages.engine.deaths import NO_UNIT, Deaths
+from stages.engine.deaths import MOTHER, NO_UNIT, RUNNER, WORKER, Deaths, place
 from stages.engine.memory import MIB, MemoryWatch
 from stages.engine.options import LOCAL, Engine, check_options, check_places
 from stages.engine.pool import (
@@ -166,7 +166,7 @@ class Executor:
         chosen: Sequence[WorkUnit],
         shuffles: bool,
     ) -> None:
-        pid, had = answer["pid"], watch.workers
+        pid, had, who = answer["pid"], watch.workers, answer["who"]
         victim = next(progress.units_of(pid), NO_UNIT)
         cause = deaths.add(
             victim,
@@ -178,10 +178,10 @@ class Executor:
             workers=had,
         )
         if deaths.final:
-            raise StageError(f"{step.name}: {deaths.told(victim, cause)}; {_MEND}{_more(step)}")
+            raise StageError(f"{step.name}: {deaths.told(victim, cause, who)}; {_MEND}{_more(step)}")
         fewer = f" with {deaths.workers} at a time" if deaths.workers < had else ""
         logging.getLogger(__name__).warning(
-            "%s: a worker died (%s) on %s; trying again%s", step.name, cause, victim, fewer
+            "%s: %s died (%s)%s; trying again%s", step.name, who, cause, place(victim, who), fewer
         )
 
     def _ask(
@@ -325,7 +325,8 @@ def _mother(pipe: Connection) -> None:
         _, status = os.waitpid(pid, 0)
         # A runner that said nothing was killed, or it is a one-process run that a unit ended.
         # Only its first word counts: workers may seem to die when it has finished already.
-        silence = {"ok": False, "pid": pid, "status": status}
+        who = RUNNER if engine.workers > 1 else WORKER
+        silence = {"ok": False, "pid": pid, "status": status, "who": who}
         pipe.send(ear.recv() if ear.poll() else silence)
         ear.close()
         mouth.close()
@@ -403,7 +404,8 @@ def _run_pipeline(
 
         def died(pid: int, status: int) -> None:
             if mouth is not None and not ended_well(status):
-                mouth.send({"ok": False, "pid": pid, "status": status})
+                who = MOTHER if pid == mother.pid else WORKER
+                mouth.send({"ok": False, "pid": pid, "status": status, "who": who})
                 os._exit(0)
 
         mother.watch(died)

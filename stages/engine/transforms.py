@@ -81,7 +81,7 @@ class _Work(beam.DoFn):
                 record = work()
         except (Exception, SystemExit) as error:
             what = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-            raise UnitError(f"{label}: {what}") from error
+            raise UnitError(f"{self.named(label)}: {what}") from error
         record.name, record.run = name, run
         if folder == SHUFFLE:
             record.scratch = self._scratch(written)
@@ -91,6 +91,10 @@ class _Work(beam.DoFn):
             self.phase, label, record.counts.documents_in, record.counts.text_bytes_in
         )
         return record, True
+
+    def named(self, label: str) -> str:
+        """A piece of work, as its failure is told."""
+        return label
 
     def _scratch(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was left for other pieces of work, so that a later run can see if it is still so."""
@@ -204,6 +208,9 @@ class _Gather(_Keyed):
     def __init__(self, step: dict[str, Any], by: dict[str, int], phase: str) -> None:
         super().__init__(step, by)
         self.phase = phase
+
+    def named(self, label: str) -> str:
+        return f"{self.phase} {label}"
 
     def _done(self, key: str, values: list[Any]) -> Record:
         stage = self.stage

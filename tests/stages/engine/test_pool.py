@@ -29,7 +29,7 @@ from stages import registry
 from stages.dedup.lines import keep_none
 from stages.dedup.runs import Run, decide_partition, emit_run, partitions_for
 from stages.engine import dealing, memory
-from stages.engine.deaths import Deaths
+from stages.engine.deaths import MOTHER, NO_UNIT, RUNNER, WORKER, Deaths
 from stages.engine.execute import Engine, Executor, StageError
 from stages.engine.memory import MemoryWatch, bounded, bounds, private
 from stages.engine.pool import run_program
@@ -331,6 +331,16 @@ def test_a_crash_is_tried_twice_and_then_told() -> None:
     assert deaths.told("a", cause) == "a worker died (signal SIGSEGV) 2 times on a"
 
 
+def test_a_death_without_a_unit_says_who_died() -> None:
+    deaths = Deaths(2)
+    for who, told in (
+        (WORKER, "a worker died (signal SIGSEGV) 2 times before it began a unit"),
+        (RUNNER, "the runner died (signal SIGSEGV) 4 times"),
+    ):
+        deaths.add(NO_UNIT, SEGFAULT)
+        assert deaths.told(NO_UNIT, deaths.add(NO_UNIT, SEGFAULT), who) == told
+
+
 def test_a_kill_by_hand_leaves_the_others_their_places() -> None:
     deaths = Deaths(8)
     assert deaths.add("a", SIGKILLED, short=False) == "signal SIGKILL"
@@ -428,9 +438,9 @@ def test_the_kernel_tells_of_memory() -> None:
 
 
 @slow
-@pytest.mark.parametrize("depth", [2, 3], ids=["the runner", "the workers' mother"])
+@pytest.mark.parametrize(("depth", "who"), [(2, RUNNER), (3, MOTHER)])
 def test_processes_between_may_be_killed(
-    tmp_path: Path, depth: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, depth: int, who: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     step = trouble(tmp_path, "is_slow")
     others = set(psutil.Process().children(recursive=True))
@@ -452,7 +462,8 @@ def test_processes_between_may_be_killed(
     with caplog.at_level(logging.WARNING):
         run(step, look=look)
     assert len(killed) == 1
-    assert "trying again" in caplog.text
+    assert f": {who} died (signal SIGKILL" in caplog.text
+    assert "); trying again" in caplog.text
     check_folder(step.output)
 
 

@@ -245,6 +245,15 @@ def _fail(*_: Any) -> Any:
     raise RuntimeError("no process today")
 
 
+def test_a_gather_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_parts(tmp_path / "in", list(documents()))
+    step = Step("l", "line_dedup", f"{tmp_path}/out", {"input": [f"{tmp_path}/in"]})
+    small_sides(monkeypatch)
+    monkeypatch.setattr(relay, "gather", _fail)
+    with pytest.raises(StageError, match=r"^l: gather \d{5}\.\d{5}: .* no process today"):
+        run_step(step)
+
+
 def test_a_step_that_ends_with_its_reduce_waits_for_all_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
