@@ -178,7 +178,8 @@ class Executor:
             workers=had,
         )
         if deaths.final:
-            raise StageError(f"{step.name}: {deaths.told(victim, cause, who)}; {_MEND}{_more(step)}")
+            told = deaths.told(victim, cause, who)
+            raise StageError(f"{step.name}: {told}; {_MEND}{_more(step)}")
         fewer = f" with {deaths.workers} at a time" if deaths.workers < had else ""
         logging.getLogger(__name__).warning(
             "%s: %s died (%s)%s; trying again%s", step.name, who, cause, place(victim, who), fewer
