@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import sentencepiece
@@ -128,11 +128,31 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         try:
             for text in self._texts:
-                for line in text.split("\n"):
-                    yield from self._admit(line)
+                lines = text.split("\n")
+                if self._all_usual(text, lines):
+                    yield from filter(None, lines)
+                else:
+                    for line in lines:
+                        yield from self._admit(line)
         # Raised again by train_tokenizer.
         except Exception as error:  # noqa: BLE001
             self.error = error
+
+    def _all_usual(self, text: str, lines: Sequence[str]) -> bool:
+        """Whether each line of a text is empty or trained on whole; if so they are counted."""
+        # Four bytes are the most that a character takes.
+        if _RESERVED in text or 4 * max(map(len, lines)) > self._settings.max_sentence_length:
+            return False
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            return False
+        empty = lines.count("")
+        self.lines += len(lines)
+        self.empty += empty
+        self.trained += len(lines) - empty
+        self.trained_bytes += size - (len(lines) - 1)
+        return True
 
     def _admit(self, line: str) -> Iterator[str]:
         self.lines += 1

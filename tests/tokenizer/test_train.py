@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenizer.encode import Encoder
 from tokenizer.files import read_bytes
 from tokenizer.model import ModelFile
-from tokenizer.train import TokenizerSettings, split_line, train_tokenizer
+from tokenizer.train import TokenizerSettings, _Lines, split_line, train_tokenizer
 
 from .conftest import some_lines
 
@@ -84,6 +85,28 @@ def test_every_line_is_accounted_for(tmp_path: Path) -> None:
         assert any("U+2585" in note for note in info.notes)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(st.sampled_from("ab \n\né東\U0001f999\u2585\ud800"), max_size=20), max_size=6),
+    st.sampled_from([16, 24, 40, 80]),
+    st.sampled_from(["skip", "split"]),
+)
+def test_texts_give_the_lines_and_counts_of_their_lines(
+    texts: list[str], limit: int, mode: str
+) -> None:
+    update = {"max_sentence_length": limit, "long_lines": mode}
+    chosen = SMALL.model_copy(update=update)
+    whole = _Lines(texts, chosen)
+    apart = _Lines((), chosen)
+    expected = [part for text in texts for line in text.split("\n") for part in apart._admit(line)]
+    assert list(whole) == expected
+
+    def counts(lines: _Lines) -> dict[str, object]:
+        return {name: n for name, n in vars(lines).items() if not name.startswith("_")}
+
+    assert counts(whole) == counts(apart)
+
+
 def test_long_lines_are_learnt_from_when_split(tmp_path: Path) -> None:
     long = " ".join(["wxyzwxyz"] * 2000)
     found = {}
@@ -96,18 +119,12 @@ def test_long_lines_are_learnt_from_when_split(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("ab  é東\U0001f999"), min_size=1, max_size=60), st.integers(4, 20))
+@example("aaaa   aé", 4)
 def test_split_lines_lose_nothing_but_the_space_at_a_cut(line: str, limit: int) -> None:
     parts = list(split_line(line.encode(), limit))
     assert all(0 < len(part.encode()) <= limit for part in parts)
     assert "".join(parts).replace(" ", "") == line.replace(" ", "")
-    place = 0
-    for part in parts:
-        if line[place : place + len(part)] != part:
-            assert line[place] == " "
-            place += 1
-        assert line[place : place + len(part)] == part
-        place += len(part)
-    assert line[place:] in ("", " ")
+    assert re.fullmatch(" ?".join(map(re.escape, parts)) + " ?", line)
 
 
 @pytest.mark.parametrize("lines", [[], [""], ["\ud800"], ["\u2585"]])
