@@ -67,7 +67,7 @@ Set = Annotated[
 def _load(
     name: str, work: str | None, changes: list[str] | None
 ) -> tuple[recipes.Recipe, dict[str, Any], str]:
-    where = work or files.join("work", Path(name).name.removesuffix(".yaml"))
+    where = files.bare(work or files.join("work", Path(name).name.removesuffix(".yaml")))
     check_place(where)
     if not files.is_remote(where):
         where = str(Path(where))
@@ -173,9 +173,10 @@ def _work_of(name: str, work: str | None) -> str:
     """A work folder, or the one that a recipe name stands for."""
     for place in (name, work):
         check_place(place or "")
+    name = files.bare(name)
     if files.exists(files.join(name, running.RECIPE_FILE)):
         return name
-    return work or files.join("work", Path(name).name.removesuffix(".yaml"))
+    return files.bare(work) if work else files.join("work", Path(name).name.removesuffix(".yaml"))
 
 
 @app.command()

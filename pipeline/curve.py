@@ -23,6 +23,7 @@ from pipeline.curve_counts import Counts, Kept, Tally, ratios_of, total
 from pipeline.curve_thresholds import Thresholds, in_force, landmarks, with_threshold
 from pipeline.curve_tokens import TokenLengths, of_source
 from stages import registry
+from stages.documents import ranked
 from stages.engine import manifest
 from stages.engine.step import InputError, Step
 from stages.select import (
@@ -179,7 +180,7 @@ def curve(
         settings=settings,
         documents_in=documents_in,
         text_bytes_in=text_bytes_in,
-        left=dict(left.most_common()),
+        left=dict(ranked(left)),
         bytes_per_token=ratios,
         other_bytes_per_token=lengths.bytes_per_token,
         tokens_how=lengths.how,

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.why_findings import Answer, Finding, Other, RemovedLine, Trail
+from stages.documents import ranked
 
 MOST_LINES = 10
 _LINE_CHARS = 160
@@ -190,7 +191,7 @@ def _show_lines(finding: Finding, console: Console, all_lines: bool) -> None:
     lines = finding.lines
     assert lines is not None
     reasons = Counter((line.why or "not said").partition(":")[0] for line in lines.removed)
-    told = ", ".join(f"{why} {n:,}" for why, n in reasons.most_common())
+    told = ", ".join(f"{why} {n:,}" for why, n in ranked(reasons))
     _say(
         console,
         f"{finding.step}: {len(lines.removed):,} of {lines.before:,} lines removed"

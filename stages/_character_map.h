@@ -41,7 +41,8 @@ static int read_map(Map *map, const Py_buffer *table, const Py_buffer *starts, c
 /* Where expansion `number` lies in the pool; 0 where it is none, or lies outside. */
 static inline int expansion(const Map *map, size_t number, uint32_t *start, uint32_t *stop)
 {
-    if (number >= map->expansions || map->starts[number + 1] > map->pooled) {
+    if (number >= map->expansions || map->starts[number + 1] > map->pooled
+        || map->starts[number] > map->starts[number + 1]) {
         return 0;
     }
     *start = map->starts[number];

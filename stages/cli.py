@@ -207,7 +207,7 @@ def _run(stage: type[Stage[Any]], values: dict[str, Any], beam_options: list[str
             " Beam's own options need --runner"
         )
     check_options(engine)
-    output = values["output"].rstrip("/") or "/"
+    output = files.bare(values["output"]).rstrip("/") or "/"
     settings, layout = bounded(
         stage.Settings.model_fields,
         chosen("setting", _settings(stage)),

@@ -30,7 +30,14 @@ from stages.dedup.runs import (
     first_of_group,
     partitions_for,
 )
-from stages.documents import PartWriter, further_columns, rejected_rows, text_bytes
+from stages.documents import (
+    PartWriter,
+    further_columns,
+    rejected_rows,
+    text_bytes,
+    values_of,
+    with_columns,
+)
 from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.step import Record, S, Settings, ShuffleStage
@@ -106,7 +113,7 @@ class _KeyDedup(ShuffleStage[S]):
                 rows = np.flatnonzero(~stays).tolist()
                 for rejected in rejected_rows(batch, rows, [Reject(self.reason)] * len(rows)):
                     out.leave(rejected)
-                out.batch(batch.filter(pa.array(stays)))
+                out.batch(with_columns(batch.filter(pa.array(stays)), out.schema, {}))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                 )
@@ -149,7 +156,7 @@ class UrlDedup(_KeyDedup[UrlDedupSettings]):
     reads = ("url", "created")
 
     def keys(self, batch: pa.RecordBatch) -> tuple[U64, I64, Bools]:
-        urls = batch.column("url").to_pylist()
+        urls = values_of(batch, "url")
         keys = np.fromiter(
             (xxhash.xxh3_64_intdigest((web.normalise(u) or u).encode()) if u else 0 for u in urls),
             np.uint64,
@@ -158,7 +165,7 @@ class UrlDedup(_KeyDedup[UrlDedupSettings]):
         has = np.fromiter((bool(u) for u in urls), np.bool_, len(urls))
         ranks = np.zeros(len(urls), np.int64)
         if self.settings.keep == "newest":
-            times = batch.column("created").to_pylist()
+            times = values_of(batch, "created")
             ranks = np.fromiter((seconds(t) for t in times), np.int64, len(times))
         return keys, ranks, has
 

@@ -1,6 +1,6 @@
 """Documents on disk: their schema, how parts are written and read, and how rules meet them."""
 
-from stages.documents.counts import Counts
+from stages.documents.counts import Counts, ranked
 from stages.documents.reader import (
     BATCH_DOCUMENTS,
     PartFacts,
@@ -8,7 +8,14 @@ from stages.documents.reader import (
     part_facts,
     read_batches,
 )
-from stages.documents.rules import CHARACTERS, apply_rule, rejected_row, rejected_rows, with_columns
+from stages.documents.rules import (
+    CHARACTERS,
+    apply_rule,
+    rejected_row,
+    rejected_rows,
+    values_of,
+    with_columns,
+)
 from stages.documents.schema import BAD_SCHEMA, REJECTED_SCHEMA, SCHEMA, text_bytes
 from stages.documents.strings import meta_json, printable, storable
 from stages.documents.table import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, TableFile
@@ -31,10 +38,12 @@ __all__ = [
     "meta_json",
     "part_facts",
     "printable",
+    "ranked",
     "read_batches",
     "rejected_row",
     "rejected_rows",
     "storable",
     "text_bytes",
+    "values_of",
     "with_columns",
 ]

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 
+def ranked(counted: Counter[str]) -> list[tuple[str, int]]:
+    """The most common first, and of equals the first by name, however they were counted."""
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
 @dataclass
 class Counts:
     """What became of one unit's (or one stage's) documents.

@@ -25,7 +25,7 @@ def apply_rule(batch: pa.RecordBatch, rule: Rule, out: PartWriter, place: str) -
     """
     out.counts.documents_in += batch.num_rows
     out.counts.text_bytes_in += text_bytes(batch.column("text"))
-    inputs = [_values(batch, name) for name in rule.reads]
+    inputs = [values_of(batch, name) for name in rule.reads]
     keep: list[bool] = []
     leaving: list[int] = []
     verdicts: list[Reject] = []
@@ -105,8 +105,11 @@ def _named(batch: pa.RecordBatch) -> list[int]:
     return [batch.schema.get_field_index(name) for name in ("id", "origin", "url")]
 
 
-def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
+def values_of(batch: pa.RecordBatch, name: str) -> list[Any]:
+    """A column's values; None for each row where there is no such column."""
     if name == CHARACTERS:
+        # Counting does not notice what is not UTF-8; making texts of it would.
+        batch.column("text").validate(full=True)
         return pc.utf8_length(batch.column("text")).to_pylist()
     index = batch.schema.get_field_index(name)
     return batch.column(index).to_pylist() if index >= 0 else [None] * batch.num_rows

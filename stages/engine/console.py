@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from stages.documents import ranked
 from stages.engine.manifest import Manifest
 from stages.engine.progress import Progress
 from stages.engine.step import Step
@@ -194,7 +195,7 @@ def step_table(
             f"{cpu:.1f}",
             rate,
             f"{run.get('peak_rss', 0) / 1e6:.0f}",
-            ", ".join(f"{k} {v:,}" for k, v in [*c.reasons.most_common(), *c.errors.most_common()]),
+            ", ".join(f"{k} {v:,}" for k, v in [*ranked(c.reasons), *ranked(c.errors)]),
         )
     return table
 

@@ -317,7 +317,6 @@ def _mother(pipe: Connection) -> None:
         if pid == 0:
             try:
                 (die_with_parent if engine.local else remote.end_with_parent)(parent)
-                _write_log(step)
                 mouth.send(_answer(step, units, engine, mouth))
             finally:
                 if not engine.local:
@@ -337,6 +336,7 @@ def _answer(
     step: Step, units: Sequence[WorkUnit], engine: Engine, mouth: Connection
 ) -> dict[str, Any]:
     try:
+        _write_log(step)
         mother = None
         if engine.local and engine.workers > 1:
             mother = WorkerMother((lambda: _warm(step)) if engine.warm else None)

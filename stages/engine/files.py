@@ -33,12 +33,18 @@ T = TypeVar("T")
 _SIDE_BY_SIDE = 64
 # Of ranges that are read in order, which may be of some megabytes.
 _AHEAD = 16
+_LOCAL = re.compile(r"^(file|local)://", re.IGNORECASE)
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def is_remote(path: str) -> bool:
     """True for `gs://...`, `s3://...`, `memory://...`; False for local paths and `file://`."""
-    return bool(_REMOTE.match(path)) and not path.startswith(("file://", "local://"))
+    return bool(_REMOTE.match(path)) and not _LOCAL.match(path)
+
+
+def bare(path: str) -> str:
+    """A local path without its protocol; a remote one as it is."""
+    return path if is_remote(path) else _LOCAL.sub("", path)
 
 
 def filesystem(path: str) -> tuple[Any, str]:
@@ -346,7 +352,7 @@ def local_folder(path: str) -> str:
     (names, sizes, change marks); it is removed when the last of them ends (`stages.engine.copies`).
     """
     if not is_remote(path):
-        return path.removeprefix("file://")
+        return bare(path)
     fs, inner = filesystem(path)
     names = [p for p in fs.ls(inner, detail=False) if not fs.isdir(p)]
     listing = sorted((basename(p), *stamp(full_path(fs, p, path))) for p in names)

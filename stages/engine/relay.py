@@ -29,8 +29,9 @@ from stages.engine import files
 from stages.engine.stretches import Ref, moved, stretch
 
 DIRECT = 20_000
-"""References up to which a shuffle needs no relay. Each costs 0.1 ms of CPU in all, and the
-process that runs the step 0.9 kB (`docs/forecast.md`): so many are 2 s and 18 MB."""
+"""Pairs up to which a shuffle needs no relay. One costs 0.1 ms of CPU there and back, and is two
+references of 0.9 kB each in the process that runs the step (`docs/forecast.md`): so many are 2 s
+and 36 MB."""
 
 # Lines of a sheet name the same few files.
 _PACKING = pa.Codec("zstd", compression_level=1)

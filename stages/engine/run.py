@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from stages import registry
-from stages.documents import Counts
+from stages.documents import Counts, ranked
 from stages.engine import files, manifest, records
 from stages.engine.execute import Executor, StageError, log_path, run_inline
 from stages.engine.manifest import Manifest
@@ -284,7 +284,7 @@ def _check_bad(step: Step, counts: Counts) -> None:
     """Raises StageError where more records are bad than the step's `max_bad` lets pass."""
     if counts.bad <= step.max_bad * counts.documents_in:
         return
-    errors = ", ".join(f"{error} ({n:,})" for error, n in counts.errors.most_common(3))
+    errors = ", ".join(f"{error} ({n:,})" for error, n in ranked(counts.errors)[:3])
     raise StageError(
         f"{step.name}: {counts.bad:,} of {counts.documents_in:,} records are bad, more than"
         f" max_bad {step.max_bad:g} lets pass: {errors}; they are listed in"

@@ -88,9 +88,10 @@ def plain(value: Any) -> Any:
 class Step:
     """One stage with everything that decides its output; plain data, so it travels to workers.
 
-    `inputs`: port -> patterns, files or folders of other steps. `work`: where live progress goes
-    (a local file) or None. `max_bad`: share of the records read that may be bad before the step
-    fails; it decides no output. `purged`: where a list of purged documents is, if there is one.
+    `inputs`: port -> patterns, files or folders of other steps. `progress`: where live progress
+    goes (a local file) or None. `max_bad`: share of the records read that may be bad before the
+    step fails; it decides no output. `purged`: where a list of purged documents is, if there is
+    one.
     """
 
     name: str

@@ -230,6 +230,11 @@ def test_compiled_code_refuses_what_is_no_table_and_no_text() -> None:
     wrong[97] = 0x110001 + len(bounds) - 1
     with pytest.raises(ValueError, match="no sound table"):
         hash_texts(["a"], wrong, bounds, pool, line_hash)
+    wrong[97] = 0x110001
+    backwards = bounds.copy()
+    backwards[0] = backwards[1] + 1
+    with pytest.raises(ValueError, match="no sound table"):
+        hash_texts(["a"], wrong, backwards, pool, line_hash)
     with pytest.raises(TypeError, match="strings"):
         hash_texts([b"a"], table, bounds, pool, line_hash)  # type: ignore[list-item]
     with pytest.raises(ZeroDivisionError):

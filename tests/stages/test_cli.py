@@ -284,3 +284,27 @@ def test_the_memory_of_a_worker_decides_units_and_partitions(
         capfd, "document_dedup", *given, "--worker-memory-mb", "511", "--output", f"{out}2"
     )
     assert "511" in line
+
+
+# -- places ---------------------------------------------------------------------------------------
+
+
+def test_local_places_may_have_a_protocol(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, given: list[str]
+) -> None:
+    run(capfd, "toy", *given)
+    run(capfd, "toy", "--input", f"file://{tmp_path}/in", "--output", f"file://{tmp_path}/other/")
+    check_folder(tmp_path / "other")
+    assert not (tmp_path / "other.progress.log").exists()
+    assert [r["id"] for r in read_rows(tmp_path / "other")] == [
+        r["id"] for r in read_rows(tmp_path / "out")
+    ]
+
+
+def test_a_log_that_cannot_be_written_is_told(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, given: list[str]
+) -> None:
+    (tmp_path / "out.progress.log").mkdir()
+    _, err = run(capfd, "toy", *given, expect=1)
+    assert "IsADirectoryError" in err and "out.progress.log" in err
+    assert "died" not in err

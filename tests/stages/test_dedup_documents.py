@@ -6,6 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +34,16 @@ def again(folder: Path, stage: str, before: str, **given: Any) -> list[str]:
 
 def row(key: str, url: str | None = None, created: str | None = None, text: str = "") -> Row:
     return {"id": key, "url": url, "created": created, "text": text or key}
+
+
+@pytest.mark.parametrize("stage", ["url_dedup", "document_dedup"])
+def test_parts_of_others_may_lack_columns(tmp_path: Path, stage: str) -> None:
+    table = pa.table({"id": ["a", "b", "c"], "text": ["x", "y", "x"], "source": ["s"] * 3})
+    table = table.append_column("origin", table["id"])
+    (tmp_path / "in").mkdir()
+    pq.write_table(table, tmp_path / "in" / "part-00000-of-00001.parquet")
+    left = {"url_dedup": ["a", "b", "c"], "document_dedup": ["a", "b"]}
+    assert again(tmp_path, stage, "in") == left[stage]
 
 
 # -- URLs -----------------------------------------------------------------------------------------

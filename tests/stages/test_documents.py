@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -445,3 +446,8 @@ def test_counts_add_up_and_survive_json() -> None:
     assert b.documents_in == 4
     assert b.reasons == {"short": 2}
     assert a.reasons == {"short": 1}
+
+
+def test_the_order_of_counts_does_not_depend_on_that_of_counting() -> None:
+    for order in ("bbcaa", "aacbb", "cabab"):
+        assert documents.ranked(Counter(order)) == [("a", 2), ("b", 2), ("c", 1)]

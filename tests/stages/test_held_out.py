@@ -199,6 +199,11 @@ def test_compiled_code_refuses_what_is_no_table_and_no_text() -> None:
     wrong[97] = 0x110001 + len(bounds) - 1
     with pytest.raises(ValueError, match="no sound table"):
         held_out.spaced("a", wrong, bounds, pool)
+    wrong[97] = 0x110001
+    backwards = bounds.copy()
+    backwards[0] = backwards[1] + 1
+    with pytest.raises(ValueError, match="no sound table"):
+        held_out.spaced("a", wrong, backwards, pool)
     with pytest.raises(TypeError):
         held_out.spaced(b"a", table, bounds, pool)  # type: ignore[arg-type]
 

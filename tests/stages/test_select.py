@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given as generate
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stages.documents import CHARACTERS
+from stages.engine.execute import StageError
 from stages.engine.run import run_step
 from stages.engine.step import InputError, Step, plain
 from stages.language.labels import LID_176
@@ -20,7 +23,7 @@ from stages.language.model import load_model, model_path
 from stages.outcomes import Reject
 from stages.registry import create
 from stages.select import OFF, PROFILES, Select, SelectRule, SelectSettings, lifted
-from tests.stages.helpers import check_folder, read_rows, write_parts
+from tests.stages.helpers import check_folder, read_rows, write_part, write_parts
 
 
 def judge(document: dict[str, Any], **given: Any) -> str | None:
@@ -208,6 +211,16 @@ def test_a_threshold_lifted_lets_everything_pass() -> None:
     )
     with pytest.raises(KeyError):
         lifted(strict, ["keep_without_bucket"])
+
+
+def test_a_text_that_is_no_utf8_is_not_passed_on(tmp_path: Path) -> None:
+    path = write_part(tmp_path / "in" / "part-00000-of-00001.parquet", [{"id": "a", "text": "b"}])
+    table = pq.read_table(path)
+    broken = pa.array([b"\xed\xa0\x80 \xff"], pa.large_binary()).view(pa.large_string())
+    pq.write_table(table.set_column(1, table.schema.field(1), broken), path)
+    step = Step("s", "select", f"{tmp_path}/out", {"input": [path]}, {"buckets": None})
+    with pytest.raises(StageError, match=r"part-00000-of-00001\.parquet: .*UTF8"):
+        run_step(step)
 
 
 def test_the_manifest_shows_the_thresholds_of_a_profile(tmp_path: Path) -> None:

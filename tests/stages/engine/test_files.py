@@ -102,6 +102,14 @@ def test_remote_paths_have_a_protocol(path: str, remote: bool) -> None:
     assert files.is_remote(path) is remote
 
 
+@pytest.mark.parametrize(
+    ("path", "without"),
+    [("file:///x/y", "/x/y"), ("/x", "/x"), ("x", "x"), ("gs://b/x", "gs://b/x")],
+)
+def test_a_local_path_needs_no_protocol(path: str, without: str) -> None:
+    assert files.bare(path) == without
+
+
 def test_stamps_tell_changes(tmp_path: Path) -> None:
     touch(tmp_path, "a")
     path = str(tmp_path / "a")
