@@ -1,4 +1,4 @@
-"""How much faster several processes of a plain loop are than one: the most that workers can gain.
+"""How much faster several processes of a plain loop are than one: about what workers can gain.
 
 Virtual cores share caches, memory and sometimes a core, so two of them seldom do twice the work.
 """

@@ -280,8 +280,8 @@ def workers(
             f"The CommonCrawl path on {size} MB of text; with more than there is, pages come again"
             f" as in the table above. Start-up: {starts}.",
             f"{many} processes of a plain loop over texts in memory do {_spread(bounds)} times the"
-            " work of one in the same time, in turns with these runs: more cannot be had of this"
-            " machine.",
+            " work of one in the same time, in turns with these runs: about what this machine gives"
+            " to so many.",
         ),
     )
 

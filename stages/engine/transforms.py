@@ -194,12 +194,15 @@ class _Keyed(_Work):
 
     def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
         key, texts = element
-        values = [orjson.loads(text) for text in texts]
-        record = self.once(SHUFFLE, f"{self.phase}-{key}", key, lambda: self._done(key, values))
-        yield from _sent(record)
+
+        def work() -> Record:
+            # Only here, in its turn: what is done already needs no values.
+            return self._done(key, [orjson.loads(text) for text in texts])
+
+        yield from _sent(self.once(SHUFFLE, f"{self.phase}-{key}", key, work))
 
     def _done(self, key: str, values: list[Any]) -> Record:
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no work")
 
 
 class _Gather(_Keyed):
