@@ -36,8 +36,8 @@ train: setup
 		--out $(WORK)/train/$$(cksum < $(WORK)/tokens/manifest.json | cut -d' ' -f1)
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow" -n $(TESTS_AT_ONCE)
-	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n $(TESTS_AT_ONCE) --max-worker-restart 0
+	$(BIN)/python -m pytest -m slow -n $(TESTS_AT_ONCE) --max-worker-restart 0 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import resource
@@ -81,7 +82,11 @@ def in_fork(call: Callable[[], T], look: Callable[[int], None] | None = None) ->
     """
     here, there = _FORK.Pipe()
     process = _FORK.Process(target=_answer, args=(there, call))
-    process.start()
+    gc.disable()
+    try:
+        process.start()
+    finally:
+        gc.enable()
     there.close()
     while look is not None and not here.poll(_LOOK_EVERY_SECONDS):
         look(process.pid or 0)
@@ -96,6 +101,9 @@ def in_fork(call: Callable[[], T], look: Callable[[int], None] | None = None) ->
 
 
 def _answer(pipe: Connection, call: Callable[[], Any]) -> None:
+    # Garbage of the process before is not this one's to finalise, or to pay for.
+    gc.freeze()
+    gc.enable()
     try:
         pipe.send((*costed(call), None))
     except BaseException:  # noqa: BLE001 - it is raised again in the process that asked

@@ -35,6 +35,7 @@ from stages.engine.pool import (
     WorkerMother,
     die_with_parent,
     ended_well,
+    fork,
     import_ahead,
     keep_to_loopback,
     serve_pool,
@@ -82,7 +83,7 @@ class Executor:
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        self._pid = os.fork()
+        self._pid = fork()
         if self._pid == 0:
             try:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -313,7 +314,7 @@ def _mother(pipe: Connection) -> None:
         registry.stage_class(step.stage)
         parent = os.getpid()
         ear, mouth = Pipe(duplex=False)
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             try:
                 (die_with_parent if engine.local else remote.end_with_parent)(parent)

@@ -57,6 +57,25 @@ def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
         os._exit(1)
 
 
+def fork() -> int:
+    """`os.fork`, with all that the child inherits kept from its garbage collector.
+
+    The child must not be the one to finalise garbage of its parent's: that of native libraries, as
+    of a compiler of tensors that the process had used before, may wait for threads that the child
+    does not have, or crash it. And what is collected is touched, and so copied.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
+    return pid
+
+
 def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Runs a program of a unit's to its end; killed when this process is (Linux), so that a stopped
     run leaves none that goes on for hours."""
@@ -116,7 +135,7 @@ class WorkerMother:
     def __init__(self, warm: Callable[[], None] | None = None) -> None:
         self._pipe, child_end = Pipe()
         parent = os.getpid()
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             try:
                 die_with_parent(parent)
@@ -181,7 +200,7 @@ def _mother(pipe: Connection) -> None:
                     os.kill(pid, signal.SIGTERM)
                 return
             parent = os.getpid()
-            pid = os.fork()
+            pid = fork()
             if pid == 0:
                 status = 1
                 try:

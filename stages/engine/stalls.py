@@ -204,13 +204,13 @@ class StallWatch:
             self.ended[pid] = f"killed after {quiet:.0f} s without a sign of life, state {state}"
             self._kill(pid, family)
             return
-        runner = next((pid for pid, p in at_end.items() if p.depth == 1), None)
         if busy or self._root not in at_end or any(map(_waits_for_lock, family)):
             return
-        if runner is not None:
-            self.failed = f"nothing was done for {self._accounts[runner].quiet:.0f} s, with no unit"
-            self.failed += f" in work; process {runner}, which hands out work, was killed"
-            self._kill(runner, family)
+        # With no runner it is the mother herself that hangs, on her way to one.
+        pid = next((pid for pid, p in at_end.items() if p.depth == 1), self._root)
+        self.failed = f"nothing was done for {self._accounts[pid].quiet:.0f} s, with no unit"
+        self.failed += f" in work; process {pid}, which hands out work, was killed"
+        self._kill(pid, family)
 
     def _kill(self, pid: int, family: dict[int, _Process]) -> None:
         """Kills a process; those above it follow if even that does not end it."""

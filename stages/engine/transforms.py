@@ -193,10 +193,12 @@ class _Keyed(_Work):
     """(key, [values]) -> (target, value) pairs: a piece of work of a shuffle between its units."""
 
     def process(self, element: tuple[str, Iterable[str]]) -> Iterator[tuple[Any, str]]:
-        key, texts = element
+        key = element[0]
+        # A service may hand over a large group page by page, and to this thread only.
+        texts = list(element[1])
 
         def work() -> Record:
-            # Only here, in its turn: what is done already needs no values.
+            # Only here, in its turn: parsed they take several times the memory.
             return self._done(key, [orjson.loads(text) for text in texts])
 
         yield from _sent(self.once(SHUFFLE, f"{self.phase}-{key}", key, work))

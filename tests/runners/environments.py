@@ -21,6 +21,8 @@ from tests.data_paths import REPO
 LOCK = REPO / "docs" / "dataflow" / "worker.lock"
 # Stands in for Cloud Storage in tests; of no use on a worker.
 _EMULATOR = "gcp-storage-emulator==2026.7.19"
+# A registry that does not answer must not hold up the tests for long.
+_LIMIT_S = 1200
 _PACKAGES = ("pipeline", "stages", "tokenizer", "trainer_min")
 
 
@@ -32,8 +34,9 @@ def outside() -> dict[str, str]:
 
 def _run(*command: str | Path) -> None:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=outside(), cwd="/"
-    )
+        [str(part) for part in command],
+        capture_output=True, text=True, env=outside(), cwd="/", timeout=_LIMIT_S,
+    )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{command[0]} ...: {(done.stderr or done.stdout)[-2000:]}")
 

@@ -21,7 +21,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 def _executor(workers: int) -> Iterator[Executor]:
     before = dict(registry.STAGES)
     helpers.register()
-    with Executor(Engine(workers=workers)) as executor:
+    with Executor(Engine(workers=workers, stall_s=helpers.HANG_GUARD_S)) as executor:
         registry.STAGES.clear()
         registry.STAGES.update(before)
         yield executor

@@ -289,6 +289,29 @@ def alive(pid: int) -> bool:
         return False
 
 
+def ended(pid: int) -> int:
+    """The wait status of a child of this process, when it has ended.
+
+    One that hangs is aborted, and all below it, so that each prints where it was (pytest's
+    faulthandler goes along into forked processes).
+    """
+    end = time.monotonic() + HANG_GUARD_S
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return status
+        if time.monotonic() > end:
+            break
+        time.sleep(0.02)
+    process = psutil.Process(pid)
+    family = [process, *process.children(recursive=True)]
+    # Those below first: they would be killed along with those above.
+    for member in reversed(family):
+        member.send_signal(signal.SIGABRT)
+        time.sleep(0.5)
+    raise AssertionError(f"it hangs: {[(p.pid, p.name()) for p in family]}")
+
+
 def gone(pids: Sequence[int]) -> bool:
     """Waits until all are gone, at most the hang guard."""
     end = time.monotonic() + HANG_GUARD_S

@@ -123,7 +123,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def run() -> Run:
     """Runs the command in `processes` processes (0: without a launcher)."""
 
-    def start(*arguments: object, processes: int = 0) -> subprocess.CompletedProcess[str]:
+    def start(
+        *arguments: object, processes: int = 0, limit_s: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         launcher = [sys.executable, "-m"]
         if processes:
             launcher += ["torch.distributed.run", "--standalone", "--nproc_per_node"]
@@ -132,7 +134,7 @@ def run() -> Run:
             [*launcher, "trainer_min", *map(str, arguments)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=limit_s,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"},
             cwd=Path(__file__).resolve().parents[2],
         )

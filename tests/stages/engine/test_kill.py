@@ -16,6 +16,7 @@ import pytest
 from stages import registry
 from stages.dedup.lines import LineDedup
 from stages.engine.execute import Engine, Executor
+from stages.engine.pool import fork
 from stages.engine.progress import Reporter
 from stages.engine.run import is_current, run_step
 from stages.engine.step import InputError, Record, Step
@@ -24,6 +25,7 @@ from tests.stages.helpers import (
     HANG_GUARD_S,
     check_folder,
     digests,
+    ended,
     gone,
     read_rows,
     toy_input,
@@ -59,7 +61,7 @@ class SlowLines(LineDedup):
 
 def start(step: Step) -> int:
     """Runs a step with two workers in a process group of its own; returns its pid."""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         code = 1
         try:
@@ -85,7 +87,7 @@ def kill_when(pid: int, ready: Callable[[], bool], group: bool) -> None:
         os.killpg(pid, signal.SIGKILL)
     else:
         os.kill(pid, signal.SIGKILL)
-    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    assert os.WIFSIGNALED(ended(pid))
     assert gone(family)
 
 
@@ -107,7 +109,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path, group: bool)
     with pytest.raises(InputError, match="half done"):
         run_step(toy_step(tmp_path, out="next", inputs={"input": [str(out)]}))
     pid = start(step)
-    assert os.waitpid(pid, 0)[1] == 0
+    assert ended(pid) == 0
     begun = Counter(line.split()[0] for line in log.read_text().splitlines())
     assert {begun[name] for name in finished} == {1}
     check_folder(out)
@@ -142,7 +144,7 @@ def test_a_shuffle_killed_in_each_of_its_phases_goes_on(
         finished = records(shuffle) | {f"process-{name}" for name in records(out / ".units")}
         kept |= {name: begun()[name] for name in finished - kept.keys()}
     pid = start(step)
-    assert os.waitpid(pid, 0)[1] == 0
+    assert ended(pid) == 0
     assert {name.split("-")[0] for name in kept} == {"emit", "reduce", "process"}
     assert {name: begun()[name] for name in kept} == kept
     check_folder(out)

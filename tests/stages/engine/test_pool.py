@@ -32,7 +32,7 @@ from stages.engine import dealing, memory
 from stages.engine.deaths import MOTHER, NO_UNIT, RUNNER, WORKER, Deaths
 from stages.engine.execute import Engine, Executor, StageError
 from stages.engine.memory import MemoryWatch, bounded, bounds, private
-from stages.engine.pool import run_program
+from stages.engine.pool import fork, run_program
 from stages.engine.progress import Progress, Reporter
 from stages.engine.run import run_step
 from stages.engine.step import Record, Step
@@ -44,6 +44,7 @@ from tests.stages.helpers import (
     alive,
     check_folder,
     digests,
+    ended,
     gone,
     toy_input,
     toy_step,
@@ -472,7 +473,7 @@ def test_processes_between_may_be_killed(
 
 def stopped_by(number: int, step: Step, when: Callable[[], bool]) -> list[int]:
     """Runs a step in a process of its own, sends it a signal, and returns all its processes."""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         code = 1
         try:
@@ -490,7 +491,7 @@ def stopped_by(number: int, step: Step, when: Callable[[], bool]) -> list[int]:
         time.sleep(0.01)
     family = [pid, *(p.pid for p in psutil.Process(pid).children(recursive=True))]
     os.kill(pid, number)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 77
+    assert os.waitstatus_to_exitcode(ended(pid)) == 77
     return family
 
 

@@ -240,6 +240,18 @@ def test_where_nobody_does_anything_the_step_ends(killed: list[int]) -> None:
     assert world.watch.failed.startswith("nothing was done for 100 s, with no unit in work;")
 
 
+def test_a_mother_that_never_gets_to_a_runner_is_killed(killed: list[int]) -> None:
+    world = World()
+    world.tell(ONE, "finished", "a.wet")
+    world.family = {ROOT: world.family[ROOT]}
+    world.after(110)
+    assert killed == [ROOT]
+    assert world.watch.failed == (
+        "nothing was done for 100 s, with no unit in work; process 10, which hands out work, was"
+        " killed"
+    )
+
+
 def test_a_stopped_program_is_named_and_its_worker_killed(killed: list[int]) -> None:
     world = World()
     world.family[PROGRAM] = _Process(ONE, 4, "lmplz", STOPS, 0.0, 0)
