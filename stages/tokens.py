@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.document_names import names_of
-from stages.documents import PartWriter, part_facts, read_batches, rejected_row
+from stages.documents import PartWriter, part_facts, read_batches, reject
 from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
@@ -252,12 +252,13 @@ class Tokens(ShuffleStage[TokensSettings]):
             for name in _COLUMNS
         ]
         sizes = pc.binary_length(batch.column("text")).to_pylist()
+        empty: dict[int, Reject] = {}
         for row, (document, text, origin, url, cluster) in enumerate(zip(*columns, strict=True)):
             size = sizes[row]
             out.counts.documents_in += 1
             out.counts.text_bytes_in += size
             if not text:
-                out.leave(rejected_row(batch, row, Reject("no_tokens")))
+                empty[row] = Reject("no_tokens")
                 continue
             try:
                 tokens = encoder.encode(text)
@@ -278,6 +279,7 @@ class Tokens(ShuffleStage[TokensSettings]):
             )
             out.counts.documents_out += 1
             out.counts.text_bytes_out += size
+        reject(batch, empty, out)
 
     def _held_out(self) -> HeldOut:
         s = self.settings

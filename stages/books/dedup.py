@@ -34,7 +34,7 @@ from stages.dedup.runs import Run, emit_run, first_of_group, partitions_for, rea
 from stages.dedup.set_overlap import Measure, SetOverlap, set_overlap
 from stages.dedup.shingle_files import Entry, ShingleReader, ShingleWriter
 from stages.dedup.shingles import mix, shingles, word_hashes
-from stages.documents import PartWriter, further_columns, read_batches, rejected_row, text_bytes
+from stages.documents import PartWriter, further_columns, read_batches, reject, text_bytes
 from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Record, Settings, ShuffleStage
@@ -236,14 +236,13 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
             for batch in self._batches(unit, None):
                 out.counts.documents_in += batch.num_rows
                 out.counts.text_bytes_in += text_bytes(batch.column("text"))
-                stays = np.ones(batch.num_rows, dtype=np.bool_)
-                for i in range(batch.num_rows):
-                    if found := mine.get(row + i):
-                        stays[i] = False
-                        detail = self._detail(*found, reader)
-                        out.leave(rejected_row(batch, i, Reject(DUPLICATE, detail)))
+                verdicts = {
+                    i: Reject(DUPLICATE, self._detail(*found, reader))
+                    for i in range(batch.num_rows)
+                    if (found := mine.get(row + i))
+                }
                 row += batch.num_rows
-                out.batch(batch.filter(pa.array(stays)))
+                out.batch(batch.filter(reject(batch, verdicts, out)))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                 )

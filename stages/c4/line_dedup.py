@@ -40,7 +40,7 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    rejected_row,
+    reject,
     text_bytes,
     with_columns,
 )
@@ -188,7 +188,7 @@ class C4LineDedup(ShuffleStage[C4LineDedupSettings]):
         wanted = self.settings.min_sentences
         out.counts.documents_in += batch.num_rows
         out.counts.text_bytes_in += text_bytes(batch.column("text"))
-        survivors: list[int] = []
+        verdicts: dict[int, Reject] = {}
         texts: list[str] = []
         metas: list[str | None] = []
         olds = batch.column("meta").to_pylist()
@@ -208,16 +208,15 @@ class C4LineDedup(ShuffleStage[C4LineDedupSettings]):
                 parts = text.split("\n")
                 text = "\n".join([parts[i] for i in np.flatnonzero(stays)])
             if not text:
-                out.leave(rejected_row(batch, row, Reject("all_lines_duplicate", f"{lines} lines")))
+                verdicts[row] = Reject("all_lines_duplicate", f"{lines} lines")
                 continue
             if (found := count_sentences(text, wanted)) < wanted:
                 detail = f"{found} left, {gone.total()} of {lines} lines removed"
-                out.leave(rejected_row(batch, row, Reject("too_few_sentences", detail)))
+                verdicts[row] = Reject("too_few_sentences", detail)
                 continue
-            survivors.append(row)
             texts.append(text)
             metas.append(with_line_counts(olds[row], gone))
-        kept = batch.take(pa.array(survivors, pa.int64()))
+        kept = batch.filter(reject(batch, verdicts, out))
         out.batch(with_columns(kept, out.schema, {"text": texts, "meta": metas}))
 
     def _lines(self, unit: WorkUnit) -> PageLines:

@@ -23,7 +23,7 @@ from stages.documents import (
     PartWriter,
     further_columns,
     meta_json,
-    rejected_row,
+    reject,
     text_bytes,
     with_columns,
 )
@@ -182,7 +182,7 @@ class Decontaminate(ShuffleStage[DecontaminateSettings]):
         s = self.settings
         out.counts.documents_in += batch.num_rows
         out.counts.text_bytes_in += text_bytes(batch.column("text"))
-        stays = np.ones(batch.num_rows, np.bool_)
+        verdicts: dict[int, Reject] = {}
         marks: list[str | None] = [None] * batch.num_rows
         changed: dict[int, tuple[str, int]] = {}
         for row, items in hits(matches, self._matcher().index):
@@ -192,21 +192,19 @@ class Decontaminate(ShuffleStage[DecontaminateSettings]):
                 continue
             marks[row] = _mark(counted)
             if s.action == "remove":
-                out.leave(rejected_row(batch, row, Reject("contaminated", _detail(counted))))
-                stays[row] = False
+                verdicts[row] = Reject("contaminated", _detail(counted))
             elif s.action == "cut":
                 text = batch.column("text")[row].as_py()
                 pieces = cut(text, _spans(counted, matches), s.window, s.min_piece, s.max_pieces)
                 if isinstance(pieces, Reject):
-                    verdict = Reject(pieces.reason, f"{pieces.detail}; {_detail(counted)}")
-                    out.leave(rejected_row(batch, row, verdict))
-                    stays[row] = False
+                    detail = f"{pieces.detail}; {_detail(counted)}"
+                    verdicts[row] = Reject(pieces.reason, detail)
                 else:
                     changed[row] = (_BETWEEN.join(text[a:b] for a, b in pieces), len(pieces))
         values: dict[str, Any] = {COLUMN: pa.array(marks, pa.string())}
         if changed:
             values |= _rewritten(batch, changed)
-        keep = pa.array(stays)
+        keep = reject(batch, verdicts, out)
         left = {name: column.filter(keep) for name, column in values.items()}
         out.batch(with_columns(batch.filter(keep), out.schema, left))
 

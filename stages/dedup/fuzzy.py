@@ -37,7 +37,7 @@ from stages.documents import (
     further_columns,
     part_facts,
     read_batches,
-    rejected_row,
+    reject,
     text_bytes,
 )
 from stages.engine.progress import Reporter
@@ -269,14 +269,13 @@ class FuzzyDedup(ShuffleStage[FuzzyDedupSettings]):
             for batch in self._batches(unit, None):
                 out.counts.documents_in += batch.num_rows
                 out.counts.text_bytes_in += text_bytes(batch.column("text"))
-                stays = np.ones(batch.num_rows, dtype=np.bool_)
-                for i in range(batch.num_rows):
-                    if row + i in details:
-                        stays[i] = False
-                        verdict = Reject(NEAR_DUPLICATE, details[row + i])
-                        out.leave(rejected_row(batch, i, verdict))
+                verdicts = {
+                    i: Reject(NEAR_DUPLICATE, details[row + i])
+                    for i in range(batch.num_rows)
+                    if row + i in details
+                }
                 row += batch.num_rows
-                out.batch(batch.filter(pa.array(stays)))
+                out.batch(batch.filter(reject(batch, verdicts, out)))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                 )

@@ -35,7 +35,7 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    rejected_rows,
+    reject,
     text_bytes,
     with_columns,
 )
@@ -227,8 +227,8 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
             error = f"line_hashes: {end[row] - start[row]} hashes for {lines.counts[row]} lines"
             out.leave(Bad(place, batch.column("id")[row].as_py(), error))
         leaving = np.flatnonzero(before | (after & ~apart)).tolist()
-        verdicts = [
-            Reject("too_short", f"{chars[row]} characters")
+        verdicts = {
+            row: Reject("too_short", f"{chars[row]} characters")
             if before[row]
             else Reject(
                 "duplicate_lines",
@@ -236,9 +236,8 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
                 f" {chars[row]} characters left",
             )
             for row in leaving
-        ]
-        for rejected in rejected_rows(batch, leaving, verdicts):
-            out.leave(rejected)
+        }
+        reject(batch, verdicts, out)
         goes_on = ~(before | apart | after)
         metas = batch.column("meta").to_pylist()
         for row in np.flatnonzero(touched & goes_on).tolist():

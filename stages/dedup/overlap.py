@@ -37,7 +37,7 @@ from stages.documents import (
     PartWriter,
     further_columns,
     part_facts,
-    rejected_row,
+    reject,
     text_bytes,
     with_columns,
 )
@@ -237,6 +237,7 @@ class Overlap(ShuffleStage[OverlapSettings]):
             leaves |= by_url
         if remove in ("text", "both"):
             leaves |= by_text
+        verdicts: dict[int, Reject] = {}
         for i in np.flatnonzero(leaves).tolist():
             url = batch.column("url")[i].as_py() if by_url[i] and remove != "text" else None
             also = [n for n, b in (("url", by_url), ("text", by_text)) if b[i]]
@@ -244,13 +245,13 @@ class Overlap(ShuffleStage[OverlapSettings]):
             reason = "overlap_text" if url is None else "overlap_url"
             if url is not None:
                 detail += f"; {url_match_key(url)}"
-            out.leave(rejected_row(batch, i, Reject(reason, detail)))
+            verdicts[i] = Reject(reason, detail)
+        stays = reject(batch, verdicts, out)
         metas = batch.column("meta").to_pylist()
         for i in np.flatnonzero(~leaves & (by_url | by_text)).tolist():
             value = orjson.loads(metas[i]) if metas[i] else {}
             value["overlap"] = [n for n, b in (("url", by_url), ("text", by_text)) if b[i]]
             metas[i] = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-        stays = pa.array(~leaves)
         marked = pa.array(metas, pa.string()).filter(stays)
         out.batch(with_columns(batch.filter(stays), out.schema, {"meta": marked}))
 

@@ -11,8 +11,7 @@ from stages.documents.reader import (
 from stages.documents.rules import (
     CHARACTERS,
     apply_rule,
-    rejected_row,
-    rejected_rows,
+    reject,
     values_of,
     with_columns,
 )
@@ -40,8 +39,7 @@ __all__ = [
     "printable",
     "ranked",
     "read_batches",
-    "rejected_row",
-    "rejected_rows",
+    "reject",
     "storable",
     "text_bytes",
     "values_of",
