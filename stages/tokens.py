@@ -26,7 +26,7 @@ from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Port, Record, ShuffleStage
-from stages.engine.stretches import read, size_of, stretch
+from stages.engine.stretches import packed, read, size_of, stretch, unpacked
 from stages.engine.units import WorkUnit
 from stages.held_out import CLUSTER, HeldOutRule
 from stages.outcomes import Bad, Reject
@@ -55,7 +55,6 @@ _INDEX = pa.schema(
         pa.field("held_out", pa.uint64(), nullable=False),
     ]
 )
-_PACKING = pa.ipc.IpcWriteOptions(compression="zstd")
 # Rows of the index that are Python objects at a time while a shard is written.
 _ROWS = 4096
 _COLUMNS = ("id", "text", "origin", "url", CLUSTER)
@@ -303,7 +302,7 @@ class Tokens(ShuffleStage[TokensSettings]):
                 )
                 ids = np.concatenate([bucket.ids[i] for i in order]).astype(_ID_BYTES)
                 told: list[Any] = [unit.index]
-                for data in (ids.data.cast("B"), _packed(index)):
+                for data in (ids.data.cast("B"), packed(index, "zstd")):
                     out.write(data)
                     told.append(stretch(path, at, len(data)))
                     at += len(data)
@@ -323,8 +322,7 @@ class Tokens(ShuffleStage[TokensSettings]):
         at = 0
         for i, data in enumerate(read(refs)):
             if i % 2:
-                # Copied, since Arrow wants its buffers aligned.
-                indices.append(pa.ipc.open_stream(bytes(data)).read_all())
+                indices.append(unpacked(data))
             else:
                 ids = np.frombuffer(data, dtype=_ID_BYTES)
                 stream[at : at + len(ids)] = ids
@@ -430,13 +428,6 @@ class Tokens(ShuffleStage[TokensSettings]):
             f"held out by cluster: {clustered:,} documents by the column {CLUSTER!r},"
             f" {documents - clustered:,} by their normalised text"
         )
-
-
-def _packed(index: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, index.schema, options=_PACKING) as writer:
-        writer.write_table(index)
-    return sink.getvalue()
 
 
 def shard_of(key: int, shards: int) -> int:

@@ -8,7 +8,9 @@ stages read them wherever they came to lie.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
+
+import pyarrow as pa
 
 from stages.engine import files
 
@@ -58,6 +60,21 @@ def read(refs: Sequence[Ref]) -> Iterator[memoryview]:
 def read_one(ref: Ref) -> memoryview:
     """The bytes of one stretch. Raises OSError as `read` does."""
     return next(read([ref]))
+
+
+def packed(table: pa.Table, codec: Literal["lz4", "zstd"]) -> pa.Buffer:
+    """A table as the bytes of a stretch, in Arrow's stream format."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def unpacked(data: memoryview) -> pa.Table:
+    """The table that `packed` was given."""
+    # Copied, since Arrow wants its buffers aligned.
+    return pa.ipc.open_stream(bytes(data)).read_all()
 
 
 def moved(value: Any, move: Move) -> Any:

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.engine import files
-from stages.engine.stretches import Ref, read, stretch
+from stages.engine.stretches import Ref, packed, read, stretch, unpacked
 
 ID_BYTES = 20
 CHUNK_ROWS = 200_000
@@ -55,7 +55,6 @@ ANSWERS = pa.schema(
         *(f for f in PLACES if f.name != "id"),
     ]
 )
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def partitions_for(places: int, memory_bytes: int) -> int:
@@ -158,10 +157,7 @@ class RunWriter:
             self.add(number, table.slice(start, end - start))
 
     def add(self, key: int, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as w:
-            w.write_table(table)
-        data = sink.getvalue()
+        data = packed(table, "lz4")
         self._out.write(data)
         self.stretches.setdefault(key, []).append(stretch(self.path, self._size, data.size))
         self._size += data.size
@@ -202,8 +198,7 @@ def answer(
 
 def _tables(references: Sequence[Any], schema: pa.Schema) -> pa.Table:
     refs = [ref for stretches in references for ref in stretches]
-    # Copied, since Arrow wants its buffers aligned.
-    tables = [pa.ipc.open_stream(bytes(data)).read_all() for data in read(refs)]
+    tables = [unpacked(data) for data in read(refs)]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
