@@ -132,24 +132,24 @@ def where_time_goes(measured: Sequence[Measured]) -> Sheet:
         (
             f"The path is {', '.join(_PATH)}: what every document of a crawl goes through."
             f" {' and '.join(MODEL_STEPS)} are bounded by their settings, whatever the size of the"
-            " corpus, so they have no share in it. Some were measured on more documents than those"
-            " before them; their shares are those of as many. Emit, reduce, process: phases of a"
-            " step's own CPU; outside units: planning, Beam, digests, manifest.",
+            " corpus, so they have no share in it. Some were measured on more documents than"
+            " others; their shares are those of as many as reach them. Emit, reduce, process:"
+            " phases of a step's own CPU; outside units: planning, Beam, digests, manifest.",
         ),
     )
 
 
 def _shares(measured: Sequence[Measured], medians: Mapping[str, float]) -> dict[str, float]:
-    """Share of the path's CPU by step; for a step on more documents than what comes before it, of
-    so much of its CPU as those would take."""
+    """Share of the path's CPU by step; for a step that was measured on more documents than the
+    first one left, or on fewer, of so much CPU as those of them that reach it would take."""
     cpu: dict[str, float] = {}
-    before = 0
+    reach = 0.0
     for m in sorted((m for m in measured if m.name in _PATH), key=lambda m: _PATH.index(m.name)):
-        given = m.stage[0].documents_in
-        more = max(1.0, given / before) if before else 1.0
-        cpu[m.name] = medians[m.name] / more
+        given, left = max(1, m.stage[0].documents_in), m.stage[0].documents_out
+        reach = reach or given
+        cpu[m.name] = medians[m.name] * reach / given
         # `tokens` is given what `perplexity` leaves: more than `select` does.
-        before = m.stage[0].documents_out if m.name != "select" else before
+        reach *= left / given if m.name != "select" else 1.0
     total = sum(cpu.values())
     return {name: seconds / total for name, seconds in cpu.items()}
 

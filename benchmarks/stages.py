@@ -19,6 +19,8 @@ from stages.engine.step import Step
 
 Say = Callable[[str], None]
 
+_QUICK_S, _MORE = 5.0, 3
+
 
 @dataclass(frozen=True)
 class StageRun:
@@ -100,19 +102,24 @@ def beside_floors(
     found: Sequence[Case], least: Sequence[Case], repeats: int, say: Say
 ) -> list[Measured]:
     """Each case `repeats` times, in turns with its floors; `least` are the same cases with next to
-    no data. Raises MeasureError."""
+    no data. Those that take little time are repeated more often, as a moment in which the machine
+    is slow is more of them. Raises MeasureError."""
     done = []
     for case, little in zip(found, least, strict=True):
         measured = Measured(case.name, floors={name: [] for name in case.floors})
-        for i in range(repeats):
-            say(f"{case.name}: {i + 1} of {repeats}")
+        due = repeats
+        while len(measured.stage) < due:
+            say(f"{case.name}: {len(measured.stage) + 1} of {due}")
             measured.stage.append(run_stage(case.step))
             for name, runs in measured.floors.items():
                 runs.append(run_floor(case, name))
-        # The smaller of two: so little CPU is mostly disturbed upwards.
-        measured.fixed[""] = min(run_stage(little.step).cost.cpu_s for _ in range(2))
+            if measured.stage[0].cost.wall_s < _QUICK_S:
+                due = repeats * _MORE
+        # The smallest of some: so little CPU is mostly disturbed upwards.
+        measured.fixed[""] = min(run_stage(little.step).cost.cpu_s for _ in range(_MORE))
         for name in measured.floors:
-            measured.fixed[name] = run_floor(little, name).cost.cpu_s
+            fixed = (run_floor(little, name).cost.cpu_s for _ in range(_MORE))
+            measured.fixed[name] = min(fixed)
         done.append(measured)
     return done
 
