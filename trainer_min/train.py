@@ -453,6 +453,12 @@ def _opening(
             for name, n in epochs.items()
             if n > _MANY_EPOCHS
         ),
+        *(
+            f"no held-out loss of {name}: it has {source.valid_tokens:,} held-out tokens, one"
+            f" sequence and the label after it are {s.seq_len + 1:,}"
+            for name, source in sorted(corpus.manifest.sources.items())
+            if s.eval_sequences and not corpus.windows(name, "valid", s.seq_len)
+        ),
         f"AdamW ({s.beta1}, {s.beta2}), eps {s.adam_eps:g}, decay {s.weight_decay} "
         f"({s.decay}), clip {s.clip}, seed {s.seed}",
         *schedule_table(peak=s.lr, warmup=s.warmup, steps=s.steps, min_ratio=s.min_lr_ratio),

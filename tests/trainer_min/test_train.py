@@ -61,6 +61,24 @@ def test_the_loss_starts_at_guessing_and_falls(whole: Path) -> None:
     assert max(end["held_out"].values()) < losses[0]
 
 
+def test_sources_without_a_held_out_loss_are_named(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six documents of 60 tokens and a separator each are held out of either source."""
+    assert main(arguments(corpus, tmp_path / "short", steps=1, seq_len=365)) == 0
+    assert "no held-out loss" not in capsys.readouterr().out
+    assert main(arguments(corpus, tmp_path / "long", steps=1, seq_len=366)) == 0
+    said = capsys.readouterr().out
+    for source in ("books", "c4"):
+        assert (
+            f"no held-out loss of {source}: it has 366 held-out tokens, one sequence and the label"
+            " after it are 367"
+        ) in said
+    assert logged(tmp_path / "long", "end")[0]["held_out"] == {}
+    assert main(arguments(corpus, tmp_path / "off", steps=1, seq_len=366, eval_sequences=0)) == 0
+    assert "no held-out loss" not in capsys.readouterr().out
+
+
 def test_another_number_of_processes_same_data_same_losses(
     corpus: Path, whole: Path, tmp_path: Path, run: Run
 ) -> None:
