@@ -56,7 +56,7 @@ class SlowLines(LineDedup):
     def _begin(self, what: str) -> None:
         with open(f"{self.step.output}.log", "a") as log:
             log.write(f"{what}\n")
-        time.sleep(0.15)
+        time.sleep(0.4)
 
 
 def start(step: Step) -> int:
@@ -75,14 +75,18 @@ def start(step: Step) -> int:
 
 
 def kill_when(pid: int, ready: Callable[[], bool], group: bool) -> None:
-    """Kills the launching process (or its group), and checks that nothing of it survives."""
+    """Kills the launching process (or its group), and checks that nothing of it survives.
+
+    An earlier attempt may have left it ready, so all six processes are waited for, too: with the
+    mother, the runner, the workers' mother and two workers.
+    """
     end = time.monotonic() + HANG_GUARD_S
-    while not ready():
+    family = [pid]
+    while len(family) < 6 or not ready():
         assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE, "it ended too early"
         assert time.monotonic() < end, "it hangs"
         time.sleep(0.01)
-    family = [pid, *(p.pid for p in psutil.Process(pid).children(recursive=True))]
-    assert len(family) >= 6  # with the mother, the runner, the workers' mother, two workers
+        family = [pid, *(p.pid for p in psutil.Process(pid).children(recursive=True))]
     if group:
         os.killpg(pid, signal.SIGKILL)
     else:
@@ -99,7 +103,7 @@ def records(folder: Path, prefix: str = "") -> set[str]:
 def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path, group: bool) -> None:
     toy_input(tmp_path, units=8)
     log = tmp_path / "log"
-    step = toy_step(tmp_path, settings={"log": str(log), "pause_s": 0.2})
+    step = toy_step(tmp_path, settings={"log": str(log), "pause_s": 0.4})
     out = tmp_path / "out"
     kill_when(start(step), lambda: len(records(out / ".units")) >= 3, group)
     finished = records(out / ".units")
