@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.document_names import names_of
-from stages.documents import PartWriter, part_facts, read_batches, reject
+from stages.documents import PartWriter, part_facts, read_batches
 from stages.engine import files
 from stages.engine.models import load_once
 from stages.engine.progress import Reporter
@@ -278,7 +278,7 @@ class Tokens(ShuffleStage[TokensSettings]):
             )
             out.counts.documents_out += 1
             out.counts.text_bytes_out += size
-        reject(batch, empty, out)
+        out.reject(batch, empty)
 
     def _held_out(self) -> HeldOut:
         s = self.settings

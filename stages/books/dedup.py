@@ -34,7 +34,7 @@ from stages.dedup.runs import Run, emit_run, first_of_group, partitions_for, rea
 from stages.dedup.set_overlap import Measure, SetOverlap, set_overlap
 from stages.dedup.shingle_files import Entry, ShingleReader, ShingleWriter
 from stages.dedup.shingles import mix, shingles, word_hashes
-from stages.documents import PartWriter, further_columns, read_batches, reject, text_bytes
+from stages.documents import PartWriter, further_columns, read_batches, text_bytes
 from stages.engine import files
 from stages.engine.progress import Reporter
 from stages.engine.step import InputError, Record, Settings, ShuffleStage
@@ -242,7 +242,7 @@ class BookDedup(ShuffleStage[BookDedupSettings]):
                     if (found := mine.get(row + i))
                 }
                 row += batch.num_rows
-                out.batch(batch.filter(reject(batch, verdicts, out)))
+                out.batch(batch.filter(out.reject(batch, verdicts)))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                 )

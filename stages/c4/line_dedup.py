@@ -40,7 +40,6 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    reject,
     text_bytes,
     with_columns,
 )
@@ -216,7 +215,7 @@ class C4LineDedup(ShuffleStage[C4LineDedupSettings]):
                 continue
             texts.append(text)
             metas.append(with_line_counts(olds[row], gone))
-        kept = batch.filter(reject(batch, verdicts, out))
+        kept = batch.filter(out.reject(batch, verdicts))
         out.batch(with_columns(kept, out.schema, {"text": texts, "meta": metas}))
 
     def _lines(self, unit: WorkUnit) -> PageLines:

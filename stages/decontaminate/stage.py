@@ -23,7 +23,6 @@ from stages.documents import (
     PartWriter,
     further_columns,
     meta_json,
-    reject,
     text_bytes,
     with_columns,
 )
@@ -204,7 +203,7 @@ class Decontaminate(ShuffleStage[DecontaminateSettings]):
         values: dict[str, Any] = {COLUMN: pa.array(marks, pa.string())}
         if changed:
             values |= _rewritten(batch, changed)
-        keep = reject(batch, verdicts, out)
+        keep = out.reject(batch, verdicts)
         left = {name: column.filter(keep) for name, column in values.items()}
         out.batch(with_columns(batch.filter(keep), out.schema, left))
 

@@ -33,7 +33,6 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    reject,
     text_bytes,
     values_of,
     with_columns,
@@ -111,7 +110,7 @@ class _KeyDedup(ShuffleStage[S]):
                 out.counts.documents_in += batch.num_rows
                 out.counts.text_bytes_in += text_bytes(batch.column("text"))
                 rows = np.flatnonzero(~stays).tolist()
-                reject(batch, dict.fromkeys(rows, Reject(self.reason)), out)
+                out.reject(batch, dict.fromkeys(rows, Reject(self.reason)))
                 out.batch(with_columns(batch.filter(pa.array(stays)), out.schema, {}))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in

@@ -37,7 +37,6 @@ from stages.documents import (
     further_columns,
     part_facts,
     read_batches,
-    reject,
     text_bytes,
 )
 from stages.engine.progress import Reporter
@@ -275,7 +274,7 @@ class FuzzyDedup(ShuffleStage[FuzzyDedupSettings]):
                     if row + i in details
                 }
                 row += batch.num_rows
-                out.batch(batch.filter(reject(batch, verdicts, out)))
+                out.batch(batch.filter(out.reject(batch, verdicts)))
                 reporter.advanced(
                     "process", unit.key, out.counts.documents_in, out.counts.text_bytes_in
                 )

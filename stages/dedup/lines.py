@@ -35,7 +35,6 @@ from stages.dedup.runs import (
 from stages.documents import (
     PartWriter,
     further_columns,
-    reject,
     text_bytes,
     with_columns,
 )
@@ -237,7 +236,7 @@ class LineDedup(ShuffleStage[LineDedupSettings]):
             )
             for row in leaving
         }
-        reject(batch, verdicts, out)
+        out.reject(batch, verdicts)
         goes_on = ~(before | apart | after)
         metas = batch.column("meta").to_pylist()
         for row in np.flatnonzero(touched & goes_on).tolist():

@@ -37,7 +37,6 @@ from stages.documents import (
     PartWriter,
     further_columns,
     part_facts,
-    reject,
     text_bytes,
     with_columns,
 )
@@ -246,7 +245,7 @@ class Overlap(ShuffleStage[OverlapSettings]):
             if url is not None:
                 detail += f"; {url_match_key(url)}"
             verdicts[i] = Reject(reason, detail)
-        stays = reject(batch, verdicts, out)
+        stays = out.reject(batch, verdicts)
         metas = batch.column("meta").to_pylist()
         for i in np.flatnonzero(~leaves & (by_url | by_text)).tolist():
             value = orjson.loads(metas[i]) if metas[i] else {}

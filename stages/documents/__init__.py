@@ -8,13 +8,7 @@ from stages.documents.reader import (
     part_facts,
     read_batches,
 )
-from stages.documents.rules import (
-    CHARACTERS,
-    apply_rule,
-    reject,
-    values_of,
-    with_columns,
-)
+from stages.documents.rules import CHARACTERS, apply_rule, values_of, with_columns
 from stages.documents.schema import BAD_SCHEMA, REJECTED_SCHEMA, SCHEMA, text_bytes
 from stages.documents.strings import meta_json, printable, storable
 from stages.documents.table import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, TableFile
@@ -39,7 +33,6 @@ __all__ = [
     "printable",
     "ranked",
     "read_batches",
-    "reject",
     "storable",
     "text_bytes",
     "values_of",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.documents.schema import text_bytes
 from stages.documents.strings import storable
 from stages.documents.writer import PartWriter
-from stages.outcomes import Bad, Reject, Rejected, Rule
+from stages.outcomes import Bad, Reject, Rule
 
 CHARACTERS = "characters of text"
 """What a rule may read beside the columns: the length alone, for which no text is made."""
@@ -49,7 +47,7 @@ def apply_rule(batch: pa.RecordBatch, rule: Rule, out: PartWriter, place: str) -
             keep.append(True)
             for column, value in zip(written, verdict, strict=True):
                 column.append(value)
-    reject(batch, verdicts, out)
+    out.reject(batch, verdicts)
     survivors = batch.filter(pa.array(keep, pa.bool_())) if not all(keep) else batch
     out.batch(with_columns(survivors, out.schema, dict(zip(rule.writes, written, strict=True))))
 
@@ -73,24 +71,6 @@ def with_columns(
                 own = batch.column(index)
                 arrays.append(own if own.type == column.type else own.cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def reject(batch: pa.RecordBatch, verdicts: Mapping[int, Reject], out: PartWriter) -> pa.Array:
-    """Writes what is said of rejected documents (row of the batch -> verdict), in that order.
-
-    Returns which rows are left: booleans, one a row.
-    """
-    rows = list(verdicts)
-    at = pa.array(rows, pa.int64())
-    ids, origins, urls = (
-        batch.column(index).take(at).to_pylist() if index >= 0 else [None] * len(rows)
-        for index in map(batch.schema.get_field_index, ("id", "origin", "url"))
-    )
-    for key, origin, url, verdict in zip(ids, origins, urls, verdicts.values(), strict=True):
-        out.leave(Rejected(key, origin, verdict.reason, verdict.detail, url))
-    stays = np.ones(batch.num_rows, dtype=np.bool_)
-    stays[rows] = False
-    return pa.array(stays)
 
 
 def values_of(batch: pa.RecordBatch, name: str) -> list[Any]:

@@ -6,9 +6,10 @@ anything to say, `rejected/part-...` and `bad/part-...` with the same name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from stages.documents.counts import Counts
@@ -17,7 +18,7 @@ from stages.documents.schema import BAD_SCHEMA, REJECTED_SCHEMA, SCHEMA, text_by
 from stages.documents.strings import meta_json, printable, storable, utf8
 from stages.documents.table import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, TableFile
 from stages.engine import files
-from stages.outcomes import Bad, Document, Outcome, Rejected, Skipped
+from stages.outcomes import Bad, Document, Outcome, Reject, Rejected, Skipped
 
 _DETAIL_CHARS = 500
 _FIELDS = ("id", "text", "source", "origin", "url", "title", "language", "created", "license")
@@ -146,6 +147,38 @@ class PartWriter:
         self._rows[which].append(row)
         if len(self._rows[which]) >= ROW_GROUP_DOCUMENTS:
             self._flush(which)
+
+    def reject(self, batch: pa.RecordBatch, verdicts: Mapping[int, Reject]) -> pa.Array:
+        """Writes down documents of a batch that do not go on (row -> verdict, in this order).
+
+        All at once, which takes a tenth of the time of one by one. Returns which rows are left:
+        booleans, one a row. Raises ArrowInvalid if one's name is no UTF-8.
+        """
+        rows = list(verdicts)
+        stays = np.ones(batch.num_rows, dtype=np.bool_)
+        if rows:
+            stays[rows] = False
+            reasons = [verdict.reason for verdict in verdicts.values()]
+            details = [printable(verdict.detail)[:_DETAIL_CHARS] for verdict in verdicts.values()]
+            given = {"stage": [self.stage] * len(rows), "reason": reasons, "detail": details}
+            self.counts.rejected += len(rows)
+            self.counts.reasons.update(reasons)
+            at = pa.array(rows, pa.int64())
+            columns = []
+            for column in REJECTED_SCHEMA:
+                if column.name in given:
+                    columns.append(pa.array(given[column.name], column.type))
+                elif (index := batch.schema.get_field_index(column.name)) < 0:
+                    columns.append(pa.nulls(len(rows), column.type))
+                else:
+                    named = batch.column(index).take(at).cast(column.type)
+                    named.validate(full=True)
+                    columns.append(named)
+            self._flush("rejected")
+            self._table("rejected").write(
+                pa.RecordBatch.from_arrays(columns, schema=REJECTED_SCHEMA)
+            )
+        return pa.array(stays)
 
     def batch(self, batch: pa.RecordBatch) -> None:
         """Writes documents that go on (already counted in), as a batch in the part's schema."""
