@@ -82,11 +82,13 @@ def in_fork(call: Callable[[], T], look: Callable[[int], None] | None = None) ->
     """
     here, there = _FORK.Pipe()
     process = _FORK.Process(target=_answer, args=(there, call))
+    collects = gc.isenabled()
     gc.disable()
     try:
         process.start()
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
     there.close()
     while look is not None and not here.poll(_LOOK_EVERY_SECONDS):
         look(process.pid or 0)

@@ -9,6 +9,7 @@ launching process learns of it: a dead worker would make the local runner wait f
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import re
@@ -21,9 +22,10 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from stages import registry
@@ -46,6 +48,7 @@ from stages.engine.step import ShuffleStage, Step
 from stages.engine.units import WorkUnit
 
 _LOOK_EVERY_SECONDS = 0.1
+_GONE_SECONDS = 30.0
 # A worker without a unit only costs its start; a step of few units may have some more reducers.
 _LEAST_WORKERS = 8
 # How a unit's failure reads when Beam passes it on.
@@ -83,6 +86,7 @@ class Executor:
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
+        gc.collect()  # Processes below would hold this one's garbage for good.
         self._pid = fork()
         if self._pid == 0:
             try:
@@ -108,7 +112,10 @@ class Executor:
         self._pipe.close()
         try:
             os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            end = time.monotonic() + _GONE_SECONDS
+            # One that hangs in the kernel does not even end when it is killed.
+            while not os.waitpid(self._pid, os.WNOHANG)[0] and time.monotonic() < end:
+                time.sleep(0.001)
         except (ProcessLookupError, ChildProcessError):
             return
 
@@ -195,24 +202,35 @@ class Executor:
         watch: _Watch,
         tick: Callable[[Progress], None] | None,
     ) -> dict[str, Any]:
+        asked = ForkingPickler.dumps((step, list(due), engine))
+        # Beside the looking: a mother that hangs takes no more than a pipe holds.
+        sender = threading.Thread(target=self._send, args=(asked,), daemon=True, name="ask")
+        sender.start()
         try:
-            self._pipe.send((step, list(due), engine))
             while not self._pipe.poll(_LOOK_EVERY_SECONDS):
                 if step.progress:
                     progress.read(step.progress)
                     watch.look(progress)
                     if tick:
                         tick(progress)
+                if watch.stalls and watch.stalls.given_up:
+                    raise EOFError
             answer: dict[str, Any] = self._pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             failed = watch.stalls.failed if watch.stalls else ""
             failed = failed or "the process that runs stages was killed"
             raise StageError(f"{step.name}: {failed}; {_PASSING}") from error
+        sender.join()
         if step.progress:
             progress.read(step.progress)
             if tick:
                 tick(progress)
         return answer
+
+    def _send(self, asked: bytes) -> None:
+        # Who waits for the answer learns of a mother that is gone.
+        with suppress(OSError):
+            self._pipe.send_bytes(asked)
 
 
 class _Watch:

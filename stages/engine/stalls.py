@@ -80,7 +80,7 @@ class StallWatch:
 
     `limit`: seconds; 0 for no end, only words. `pool`: the runner has workers of its own, behind
     their mother. `say` gets the warnings. `ended`: by pid, why a worker was killed; `failed`: why
-    the step cannot go on.
+    the step cannot go on; `given_up`: even the last that was killed does not end.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class StallWatch:
         self.limit = limit or float("inf")
         self.ended: dict[int, str] = {}
         self.failed = ""
+        self.given_up = False
         self._root, self._pool = root, pool
         self._say = say or (lambda _: None)
         self._every = min(_EVERY, self.limit / 20)
@@ -206,8 +207,11 @@ class StallWatch:
             return
         if busy or self._root not in at_end or any(map(_waits_for_lock, family)):
             return
+        runners = [pid for pid, p in family.items() if p.depth == 1]
+        if any(pid not in at_end for pid in runners):
+            return
         # With no runner it is the mother herself that hangs, on her way to one.
-        pid = next((pid for pid, p in at_end.items() if p.depth == 1), self._root)
+        pid = next(iter(runners), self._root)
         self.failed = f"nothing was done for {self._accounts[pid].quiet:.0f} s, with no unit"
         self.failed += f" in work; process {pid}, which hands out work, was killed"
         self._kill(pid, family)
@@ -223,7 +227,10 @@ class StallWatch:
 
     def _insist(self, family: dict[int, _Process], seconds: float) -> None:
         self._waited += seconds
-        if self._waited < self._grace or not self._next:
+        if self._waited < self._grace:
+            return
+        if not self._next:
+            self.given_up = True
             return
         for pid in self.ended if not self.failed else ():
             self.failed = (

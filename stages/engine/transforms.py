@@ -199,7 +199,9 @@ class _Keyed(_Work):
 
         def work() -> Record:
             # Only here, in its turn: parsed they take several times the memory.
-            return self._done(key, [orjson.loads(text) for text in texts])
+            values = [orjson.loads(text) for text in texts]
+            texts.clear()
+            return self._done(key, values)
 
         yield from _sent(self.once(SHUFFLE, f"{self.phase}-{key}", key, work))
 

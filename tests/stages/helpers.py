@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import hashlib
 import os
@@ -305,11 +306,18 @@ def ended(pid: int) -> int:
         time.sleep(0.02)
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
-    # Those below first: they would be killed along with those above.
+    # Stopped from the top, so that none reacts to a death below it; aborted from the bottom, as
+    # those below are killed along with those above.
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.suspend()
     for member in reversed(family):
-        member.send_signal(signal.SIGABRT)
-        time.sleep(0.5)
-    raise AssertionError(f"it hangs: {[(p.pid, p.name()) for p in family]}")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGABRT)
+            member.resume()
+            time.sleep(0.5)
+    os.waitpid(pid, 0)
+    raise AssertionError(f"it hangs, with processes {[p.pid for p in family]}")
 
 
 def gone(pids: Sequence[int]) -> bool:

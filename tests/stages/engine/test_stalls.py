@@ -18,14 +18,14 @@ import pytest
 from pydantic import Field
 
 from stages import registry
-from stages.engine import stalls
+from stages.engine import execute, stalls
 from stages.engine.execute import Engine, Executor, StageError
 from stages.engine.pool import run_program
 from stages.engine.progress import Progress, Reporter
 from stages.engine.run import run_step
 from stages.engine.stalls import StallWatch, _Process
 from stages.engine.step import Record, Step
-from stages.engine.units import WorkUnit
+from stages.engine.units import Piece, WorkUnit
 from tests.stages.helpers import (
     HANG_GUARD_S,
     Toy,
@@ -252,6 +252,19 @@ def test_a_mother_that_never_gets_to_a_runner_is_killed(killed: list[int]) -> No
     )
 
 
+def test_a_runner_has_its_own_time(killed: list[int]) -> None:
+    world = World()
+    world.tell(ONE, "finished", "a.wet")
+    whole = world.family
+    world.family = {ROOT: whole[ROOT]}
+    world.after(60)
+    world.family = {pid: whole[pid] for pid in (ROOT, RUNNER)}
+    world.after(90)
+    assert killed == []
+    world.after(20)
+    assert killed == [RUNNER]
+
+
 def test_a_stopped_program_is_named_and_its_worker_killed(killed: list[int]) -> None:
     world = World()
     world.family[PROGRAM] = _Process(ONE, 4, "lmplz", STOPS, 0.0, 0)
@@ -278,8 +291,10 @@ def test_those_above_follow_who_cannot_be_killed(
     assert world.watch.failed == "worker 41 does not end even when it is killed (state D)"
     world.after(30)
     assert killed == [ONE, RUNNER, ROOT]
+    assert not world.watch.given_up
     world.after(300)
     assert len(killed) == 3
+    assert world.watch.given_up
 
 
 def test_a_death_that_nobody_notices_ends_the_step(killed: list[int]) -> None:
@@ -453,6 +468,21 @@ def test_a_unit_that_gets_stuck_each_time_ends_the_step(tmp_path: Path) -> None:
     assert "a worker died (killed after " in message
     assert "state S) 2 times on " in message
     assert "part-00000-of-00004.parquet; finished units are kept; once the cause" in message
+
+
+@slow
+@pytest.mark.parametrize("units", [1, 5000])
+def test_a_mother_that_hangs_at_her_start_is_noticed(
+    toy_folder: Path, monkeypatch: pytest.MonkeyPatch, units: int
+) -> None:
+    """Whatever she is asked: a pipe does not hold what thousands of units take."""
+    monkeypatch.setattr(execute, "import_ahead", lambda: time.sleep(10 * HANG_GUARD_S))
+    due = [WorkUnit(i, units, (Piece(f"{toy_folder}/{i}"),), f"{i}") for i in range(units)]
+    with (
+        pytest.raises(StageError, match="nothing was done for "),
+        Executor(Engine(workers=2, stall_s=1.0)) as executor,
+    ):
+        executor.run(toy_step(toy_folder), lambda: due)
 
 
 @slow
