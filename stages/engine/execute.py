@@ -82,6 +82,7 @@ class Executor:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._sender: threading.Thread | None = None
         self._pipe, child_end = Pipe()
         parent = os.getpid()
         sys.stdout.flush()
@@ -109,7 +110,14 @@ class Executor:
 
     def __exit__(self, *_: Any) -> None:
         _on_terminate(self._before)
-        self._pipe.close()
+        try:
+            self._kill()
+        finally:
+            if self._sender:
+                self._sender.join(_GONE_SECONDS)  # It would trip over a pipe that is closed.
+            self._pipe.close()
+
+    def _kill(self) -> None:
         try:
             os.kill(self._pid, signal.SIGKILL)
             end = time.monotonic() + _GONE_SECONDS
@@ -204,8 +212,8 @@ class Executor:
     ) -> dict[str, Any]:
         asked = ForkingPickler.dumps((step, list(due), engine))
         # Beside the looking: a mother that hangs takes no more than a pipe holds.
-        sender = threading.Thread(target=self._send, args=(asked,), daemon=True, name="ask")
-        sender.start()
+        self._sender = threading.Thread(target=self._send, args=(asked,), daemon=True, name="ask")
+        self._sender.start()
         try:
             while not self._pipe.poll(_LOOK_EVERY_SECONDS):
                 if step.progress:
@@ -220,7 +228,7 @@ class Executor:
             failed = watch.stalls.failed if watch.stalls else ""
             failed = failed or "the process that runs stages was killed"
             raise StageError(f"{step.name}: {failed}; {_PASSING}") from error
-        sender.join()
+        self._sender.join()
         if step.progress:
             progress.read(step.progress)
             if tick:
