@@ -82,13 +82,8 @@ def in_fork(call: Callable[[], T], look: Callable[[int], None] | None = None) ->
     """
     here, there = _FORK.Pipe()
     process = _FORK.Process(target=_answer, args=(there, call))
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        process.start()
-    finally:
-        if collects:
-            gc.enable()
+    gc.collect()  # Garbage of this process is not the fork's to finalise.
+    process.start()
     there.close()
     while look is not None and not here.poll(_LOOK_EVERY_SECONDS):
         look(process.pid or 0)
@@ -103,9 +98,7 @@ def in_fork(call: Callable[[], T], look: Callable[[int], None] | None = None) ->
 
 
 def _answer(pipe: Connection, call: Callable[[], Any]) -> None:
-    # Garbage of the process before is not this one's to finalise, or to pay for.
-    gc.freeze()
-    gc.enable()
+    gc.freeze()  # Nor are objects from before its to look through again and again.
     try:
         pipe.send((*costed(call), None))
     except BaseException:  # noqa: BLE001 - it is raised again in the process that asked

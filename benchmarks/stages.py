@@ -19,6 +19,7 @@ from stages.engine.step import Step
 
 Say = Callable[[str], None]
 
+# Seconds up to which a run is repeated so many times as often; what is fixed is measured as often.
 _QUICK_S, _MORE = 5.0, 3
 
 
@@ -118,8 +119,7 @@ def beside_floors(
         # The smallest of some: so little CPU is mostly disturbed upwards.
         measured.fixed[""] = min(run_stage(little.step).cost.cpu_s for _ in range(_MORE))
         for name in measured.floors:
-            fixed = (run_floor(little, name).cost.cpu_s for _ in range(_MORE))
-            measured.fixed[name] = min(fixed)
+            measured.fixed[name] = min(run_floor(little, name).cost.cpu_s for _ in range(_MORE))
         done.append(measured)
     return done
 

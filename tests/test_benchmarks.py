@@ -317,6 +317,17 @@ def watched(worker: int, runner: int = 150_000_000) -> WatchedRun:
     return WatchedRun(2.0, 1000, {role: Used(peak, 1.5) for role, peak in peaks.items()}, {})
 
 
+def test_shares_are_those_of_as_many_documents_as_reach_a_step() -> None:
+    """Ten documents come in, eight of them reach the next step, four the one after that."""
+
+    def step(name: str, cpu_s: float, given: int, left: int) -> Measured:
+        return Measured(name, [StageRun(Cost(cpu_s, 1.0, 1), given, left, {}, 1)])
+
+    on_more, on_fewer = step("url_dedup", 4.0, 32, 16), step("document_dedup", 1.0, 2, 2)
+    rows = sheets.where_time_goes([step("commoncrawl", 1.0, 10, 8), on_more, on_fewer]).rows
+    assert [row[2] for row in rows] == ["25%", "25%", "50%"]
+
+
 def test_tables_hold_rates_ratios_and_shares() -> None:
     measured, runs = figures()
     (row,) = sheets.beside_floors([measured], Cost(0, 0, 10)).rows

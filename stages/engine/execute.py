@@ -48,6 +48,7 @@ from stages.engine.step import ShuffleStage, Step
 from stages.engine.units import WorkUnit
 
 _LOOK_EVERY_SECONDS = 0.1
+# What a process that was killed has to be gone.
 _GONE_SECONDS = 30.0
 # A worker without a unit only costs its start; a step of few units may have some more reducers.
 _LEAST_WORKERS = 8

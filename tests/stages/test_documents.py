@@ -240,6 +240,38 @@ def judge(tmp_path: Path, texts: list[str], **more: Any) -> PartWriter:
     return out
 
 
+@pytest.mark.parametrize("url", [True, False], ids=["with URLs", "without"])
+def test_documents_of_a_batch_leave_in_the_order_in_which_they_are_told(
+    tmp_path: Path, url: bool
+) -> None:
+    columns = {name: [f"{name} {i}" for i in range(4)] for name in ("id", "origin", "text")}
+    batch = pa.RecordBatch.from_pydict(columns | ({"url": [None, "b", "c", "d"]} if url else {}))
+    with PartWriter(str(tmp_path), PART, "test", only_leaving=True) as out:
+        out.leave(Rejected("before", "o", "early", "", None))
+        left = out.reject(batch, {2: Reject("bad", "two\nlines"), 0: Reject("bad", "x" * 600)})
+        assert out.reject(batch, {}).to_pylist() == [True] * 4
+        out.leave(Rejected("after", "o", "late", "", None))
+    assert left.to_pylist() == [False, True, False, True]
+    assert (out.counts.rejected, out.counts.reasons) == (4, {"early": 1, "bad": 2, "late": 1})
+    rows = read_rows(tmp_path, "rejected")
+    assert [row["id"] for row in rows] == ["before", "id 2", "id 0", "after"]
+    assert [row["url"] for row in rows[1:3]] == (["c", None] if url else [None, None])
+    assert rows[1]["origin"] == "origin 2" and rows[1]["stage"] == "test"
+    assert [row["detail"] for row in rows[1:3]] == ["two lines", "x" * 500]
+
+
+def test_a_name_that_is_no_utf8_is_not_written(tmp_path: Path) -> None:
+    bad = pa.array([b"\xff"], pa.binary()).view(pa.string())
+    text = pa.array(["x"])
+    batch = pa.RecordBatch.from_arrays([bad, text, text], ["id", "origin", "text"])
+    with (
+        pytest.raises(pa.ArrowInvalid),
+        PartWriter(str(tmp_path), PART, "test", only_leaving=True) as out,
+    ):
+        out.reject(batch, {0: Reject("bad")})
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
 def test_a_rule_writes_columns_and_rejects(tmp_path: Path) -> None:
     out = judge(tmp_path, ["aé", "reject", "b"])
     assert [(r["id"], r["text"], r["size"]) for r in read_rows(tmp_path)] == [
